@@ -1,0 +1,39 @@
+#include "ek_dsp.h"
+#include <math.h>
+
+void ek_dsp_zscore_row_f32_ref(const float *x, size_t t, float *out) {
+    double sum = 0.0, squares = 0.0; /* double: an f32 sum of 5000 terms loses a digit */
+    for (size_t i = 0; i < t; i++) sum += (double)x[i];
+    const double mean = sum / (double)t;
+    for (size_t i = 0; i < t; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const double deviation = sqrt(squares / (double)t);
+    const double scale = deviation > 0.0 || isnan(deviation) ? 1.0 / deviation : 0.0;
+    for (size_t i = 0; i < t; i++) out[i] = (float)(((double)x[i] - mean) * scale);
+}
+
+typedef struct {
+    const float *x;
+    float *out;
+    size_t t;
+    ek_dsp_zscore_f32_fn row;
+} zscore_job;
+
+static ek_status zscore_rows(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
+    const zscore_job *j = ctx;
+    (void)tmp;
+    for (size_t i = begin; i < end; i++) j->row(j->x + i * j->t, j->t, j->out + i * j->t);
+    return EK_OK;
+}
+
+ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *out) {
+    static const struct {
+        unsigned need;
+        ek_dsp_zscore_f32_fn fn;
+    } ZSCORE[] = {
+        {EK_CPU_AVX2, ek_dsp_zscore_row_f32_avx2},
+        {0, ek_dsp_zscore_row_f32_ref},
+    };
+    if (t == 0) return n == 0 ? EK_OK : EK_ESHAPE;
+    zscore_job j = {x, out, t, EK_PICK(ZSCORE)};
+    return ek_parallel_for(n, 1 + 65536 / t, zscore_rows, &j); /* pieces of about 64k samples */
+}

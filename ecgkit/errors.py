@@ -1,0 +1,49 @@
+"""The exceptions ecgkit raises. A message says what came, what was wanted, and how to fix it."""
+
+__all__ = [
+    "ContractError",
+    "EcgkitError",
+    "FormatError",
+    "LayoutError",
+    "LeadError",
+    "MissingExtraError",
+    "RateError",
+    "UnitError",
+    "WeightsError",
+]
+
+
+class EcgkitError(Exception):
+    """Root of the tree: catches everything that ecgkit itself decides to refuse."""
+
+
+class FormatError(EcgkitError, ValueError):
+    """A file is not what it claims to be: names the file and, where known, the byte offset or line."""
+
+
+class LayoutError(EcgkitError, ValueError):
+    """An array has the wrong number of dimensions, leads or samples."""
+
+
+class UnitError(EcgkitError, ValueError):
+    """A unit is absent or cannot be converted to millivolt."""
+
+
+class LeadError(EcgkitError, ValueError):
+    """A lead is missing, unknown or given twice."""
+
+
+class RateError(EcgkitError, ValueError):
+    """A sampling rate is absent, not positive, or not the one demanded."""
+
+
+class ContractError(EcgkitError, ValueError):
+    """Input breaks a model's preprocessing contract (NaN, too short, ...)."""
+
+
+class WeightsError(EcgkitError, ValueError):
+    """Weights do not fit a model: lists missing, unexpected and misshapen keys."""
+
+
+class MissingExtraError(EcgkitError, ImportError):
+    """An optional dependency is not installed: names the package and the extra that brings it."""

@@ -1,0 +1,214 @@
+"""An ECG recording: samples in millivolt, rate, leads, labels, where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ._typing import Array
+from .errors import LayoutError, LeadError, RateError, UnitError
+
+STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+_CANONICAL = {name.upper(): name for name in STANDARD_LEADS}
+_TO_MV = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3, "nV": 1e-6}
+
+
+def canonical_lead(name: str) -> str:
+    """``AVR``, ``avr`` and ``aVR`` are one lead: the standard twelve get their usual spelling, others stay."""
+    return _CANONICAL.get(name.strip().upper(), name.strip())
+
+
+def to_millivolt(unit: str) -> float:
+    """Factor that turns ``unit`` into millivolt.
+
+    Raises
+    ------
+    UnitError
+        The unit is not one of nV, uV, µV, mV, V: nothing is guessed from the magnitude of the samples.
+    """
+    try:
+        return _TO_MV[unit.strip().replace("\u03bc", "\u00b5")]
+    except (KeyError, AttributeError):
+        known = ", ".join(sorted(_TO_MV))
+        raise UnitError(f"unit must be one of {known}; got {unit!r}. Convert the samples and pass unit='mV'") from None
+
+
+def check_fs(fs: float | None, what: str = "fs") -> float:
+    """A sampling rate in Hz as a float, or a :class:`RateError` that says what is wrong."""
+    try:
+        value = float(fs)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise RateError(f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}") from None
+    if not (np.isfinite(value) and value > 0):
+        raise RateError(f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}")
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One ECG recording. Frozen: every method returns a new record and shares what it can.
+
+    Parameters
+    ----------
+    signal : array_like, shape (lead, time)
+        Samples in ``unit``; stored as read-only C-contiguous float32 in **mV**. NaN marks samples that the file calls invalid.
+    fs : float
+        Sampling rate in Hz.
+    leads : sequence of str
+        One name per row. The standard twelve are spelled ``I II III aVR aVL aVF V1..V6`` whatever their case was.
+    unit : str
+        ``"mV"`` (default), ``"uV"``, ``"µV"``, ``"V"`` or ``"nV"``.
+    labels : mapping or sequence, optional
+        What the source says about the recording (diagnoses, annotations).
+    meta : mapping, optional
+        Header facts (source format, patient facts, gains); kept as they are.
+    raw : ndarray of int, shape (lead, time), optional
+        The stored integers where the file had them, so that nothing is lost; their gains are in ``meta``.
+
+    Raises
+    ------
+    LayoutError, RateError, LeadError, UnitError
+    """
+
+    signal: Array
+    fs: float
+    leads: tuple[str, ...]
+    labels: Any = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    raw: Array | None = field(default=None, repr=False)
+
+    def __init__(
+        self,
+        signal: Any,
+        fs: float,
+        leads: Sequence[str],
+        unit: str = "mV",
+        labels: Any = None,
+        meta: Mapping[str, Any] | None = None,
+        raw: Array | None = None,
+    ):
+        factor = to_millivolt(unit)
+        rate = check_fs(fs)
+        if isinstance(leads, str):
+            raise LeadError(f"leads must be a sequence of names, got the string {leads!r}; wrap it in a list")
+        names = tuple(canonical_lead(str(name)) for name in leads)
+        array = np.asarray(signal)
+        if array.dtype.kind not in "iuf":
+            raise LayoutError(f"signal must hold real numbers, got dtype {array.dtype}")
+        if array.ndim != 2 or array.shape[0] != len(names):
+            hint = "; pass signal.T" if array.ndim == 2 and array.shape[1] == len(names) else ""
+            raise LayoutError(
+                f"signal must have shape (lead, time) with {len(names)} leads ({' '.join(names)}), got shape {array.shape}{hint}"
+            )
+        if array.shape[1] == 0:
+            raise LayoutError("signal has no samples")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise LeadError(f"leads given more than once: {', '.join(twice)}; rename or drop the duplicates")
+        if raw is not None and raw.shape != array.shape:
+            raise LayoutError(f"raw must have the shape of signal {array.shape}, got {raw.shape}")
+        if factor != 1.0:
+            array = array * factor
+        array = np.ascontiguousarray(array, dtype=np.float32)
+        if array is signal or array.base is not None or np.shares_memory(array, signal):
+            array = array.copy() if array.flags.writeable else array
+        array.flags.writeable = False
+        put = object.__setattr__
+        put(self, "signal", array)
+        put(self, "fs", rate)
+        put(self, "leads", names)
+        put(self, "labels", labels)
+        put(self, "meta", MappingProxyType(dict(meta or {})))
+        put(self, "raw", raw)
+
+    # ------------------------------------------------------------------ facts
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.signal.shape[1] / self.fs
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per lead."""
+        return self.signal.shape[1]
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __getitem__(self, lead: str) -> Array:
+        """Samples of one lead by name."""
+        return self.signal[self._index(lead)]
+
+    def __repr__(self) -> str:
+        source = self.meta.get("format", "array")
+        return f"<Record {len(self.leads)} leads x {self.duration:g} s at {self.fs:g} Hz ({source}): {' '.join(self.leads)}>"
+
+    def __reduce__(self):
+        return (type(self), (self.signal, self.fs, self.leads, "mV", self.labels, dict(self.meta), self.raw))
+
+    def _index(self, lead: str) -> int:
+        try:
+            return self.leads.index(canonical_lead(lead))
+        except ValueError:
+            raise LeadError(f"the record has no lead {lead!r}; it has {' '.join(self.leads)}") from None
+
+    def _with(self, signal: Array, *, fs: float | None = None, leads: Sequence[str] | None = None, raw=None) -> Record:
+        return Record(
+            signal, self.fs if fs is None else fs, self.leads if leads is None else leads,
+            labels=self.labels, meta=self.meta, raw=raw,
+        )  # fmt: skip
+
+    # -------------------------------------------------------------- selection
+    def pick(self, leads: Sequence[str]) -> Record:
+        """The named leads, in the order given.
+
+        Raises
+        ------
+        LeadError
+            A name is absent: the message lists those the record has. A lead is never computed from others silently.
+        """
+        if isinstance(leads, str):
+            leads = [leads]
+        index = [self._index(name) for name in leads]
+        raw = None if self.raw is None else self.raw[index]
+        return self._with(self.signal[index], leads=[self.leads[i] for i in index], raw=raw)
+
+    def reorder(self, leads: Sequence[str] = STANDARD_LEADS) -> Record:
+        """All leads, in another order (default: the standard twelve). Refuses to drop one; use :meth:`pick` for that."""
+        if isinstance(leads, str):
+            leads = [leads]
+        missing = [name for name in self.leads if name not in {canonical_lead(x) for x in leads}]
+        if missing:
+            raise LeadError(f"reorder would drop {' '.join(missing)}; use pick() to select leads")
+        return self.pick(leads)
+
+    def window(self, start: float, duration: float) -> Record:
+        """``duration`` seconds from ``start`` seconds on.
+
+        Raises
+        ------
+        LayoutError
+            The window is not inside the record.
+        """
+        first = round(start * self.fs)
+        last = first + round(duration * self.fs)
+        if first < 0 or last <= first or last > self.n_samples:
+            raise LayoutError(
+                f"window {start:g}..{start + duration:g} s is not inside the record (0..{self.duration:g} s)"
+            )
+        raw = None if self.raw is None else self.raw[:, first:last]
+        return self._with(self.signal[:, first:last], raw=raw)
+
+    # ------------------------------------------------------------- processing
+    def resample(self, fs: float, *, method: str = "fir") -> Record:
+        """The record at another rate (see :func:`ecgkit.signal.resample`). Raw integers are dropped."""
+        from . import signal
+
+        fs = check_fs(fs)
+        if fs == self.fs:
+            return self
+        return self._with(signal.resample(self.signal, self.fs, fs, method=method), fs=fs)
