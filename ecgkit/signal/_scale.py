@@ -1,7 +1,7 @@
-"""One-dimensional signals: filters, resampling, beats and waves, quality."""
+"""Amplitude scaling."""
 
-from ._config import _core
-from ._typing import Array, ArrayLike
+from .._config import _core
+from .._typing import Array, ArrayLike
 
 
 def zscore(x: ArrayLike, *, out: Array | None = None, threads: int | None = None) -> Array:
