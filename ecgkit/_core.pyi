@@ -10,6 +10,15 @@ def spin(n: int, threads: int | None = None) -> None: ...
 
 # --- dsp
 def zscore(x: ArrayLike, out: Array | None = None, threads: int | None = None) -> Array: ...
+def resample(
+    x: ArrayLike,
+    up: int,
+    down: int,
+    taps: Array | None = None,
+    reach: int = ...,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
 
 # --- wavelet
 

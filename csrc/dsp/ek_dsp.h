@@ -1,5 +1,6 @@
 /* ek_dsp.h: one-dimensional signals.
- *   ek_dsp_zscore_f32   zero mean and unit deviation per row */
+ *   ek_dsp_zscore_f32   zero mean and unit deviation per row
+ *   ek_dsp_resample_*   another rate: polyphase FIR, linear */
 #ifndef EK_DSP_H
 #define EK_DSP_H
 #include "ek_core.h"
@@ -11,5 +12,34 @@ EK_CHECK ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *
 typedef void (*ek_dsp_zscore_f32_fn)(const float *x, size_t t, float *out); /* one row */
 void ek_dsp_zscore_row_f32_ref(const float *x, size_t t, float *out);
 void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, float *out);
+
+/* ------------------------------------------------------------------ resample
+ * Rows of x (n, t) at up/down times their rate, into out (n, m), m = ceil(t*up/down); up and down coprime. */
+
+/* Polyphase FIR: out[i] = sum over j < k of taps[p][j] * xe[b + j - reach], b = i*down / up, p = i*down % up.
+ * taps (up, k), k a multiple of EK_FIR_LANES (zero filled). xe is x continued by point reflection about its end samples
+ * (2 x[0] - x[-s]), then held. A NaN spoils the outputs whose k samples touch it. f32 sums in f32 (ref: double). */
+enum { EK_FIR_LANES = 16 };
+
+EK_CHECK ek_status ek_dsp_resample_fir_f32(const float *x, size_t n, size_t t, const float *taps, size_t up,
+                                           size_t down, size_t k, size_t reach, float *out);
+EK_CHECK ek_status ek_dsp_resample_fir_f64(const double *x, size_t n, size_t t, const double *taps, size_t up,
+                                           size_t down, size_t k, size_t reach, double *out);
+
+/* Straight line between neighbours; after the last sample that sample. A sample hit exactly is copied. */
+EK_CHECK ek_status ek_dsp_resample_linear_f32(const float *x, size_t n, size_t t, size_t up, size_t down, float *out);
+EK_CHECK ek_status ek_dsp_resample_linear_f64(const double *x, size_t n, size_t t, size_t up, size_t down, double *out);
+
+/* m outputs of one row from phase 0 on; xe[0] is the first sample that output 0 touches. */
+typedef void (*ek_dsp_fir_f32_fn)(const float *xe, const float *taps, size_t up, size_t down, size_t k, size_t m,
+                                  float *out);
+typedef void (*ek_dsp_fir_f64_fn)(const double *xe, const double *taps, size_t up, size_t down, size_t k, size_t m,
+                                  double *out);
+void ek_dsp_fir_f32_ref(const float *, const float *, size_t, size_t, size_t, size_t, float *);
+void ek_dsp_fir_f64_ref(const double *, const double *, size_t, size_t, size_t, size_t, double *);
+void ek_dsp_fir_f32_avx2(const float *, const float *, size_t, size_t, size_t, size_t, float *);
+void ek_dsp_fir_f64_avx2(const double *, const double *, size_t, size_t, size_t, size_t, double *);
+void ek_dsp_fir_f32_avx512(const float *, const float *, size_t, size_t, size_t, size_t, float *);
+void ek_dsp_fir_f64_avx512(const double *, const double *, size_t, size_t, size_t, size_t, double *);
 
 #endif

@@ -66,6 +66,7 @@ int ekpy_poll_signals(void *thread_state);
 #define EKPY_METHOD(name, f) {name, EKPY_FAST(f), METH_FASTCALL | METH_KEYWORDS, NULL}
 
 /* One table per domain, listed in module.c. */
+extern PyMethodDef ekpy_filter_methods[];
 extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[], ekpy_nn_methods[], ekpy_io_methods[];
 
 #endif

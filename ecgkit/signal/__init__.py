@@ -1,5 +1,6 @@
 """One-dimensional signals: filters, resampling, beats and waves, quality."""
 
+from ._resample import resample
 from ._scale import zscore
 
-__all__ = ["zscore"]
+__all__ = ["resample", "zscore"]

@@ -1,0 +1,76 @@
+/* Filters and resampling. */
+#include "ekpy.h"
+#include "ek_dsp.h"
+
+static PyObject *py_resample(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
+    static const ekpy_sig sig = {
+        "resample", {"x", "up", "down", "taps", "reach", "out", "threads", NULL},
+         3
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *x = NULL, *taps = NULL, *out = NULL;
+    size_t up = 1, down = 1, reach = 0, threads = 0;
+    npy_intp shape[NPY_MAXDIMS];
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (ekpy_size(&sig, a[1], "up", 1, &up) < 0 || ekpy_size(&sig, a[2], "down", 1, &down) < 0 ||
+        ekpy_size(&sig, a[4], "reach", 0, &reach) < 0 ||
+        ekpy_size(&sig, a[6], "threads", 0, &threads) < 0)
+        return NULL;
+    const int type = ekpy_float_type(&sig, a[0], "x");
+    if (type < 0) return NULL;
+    if ((x = ekpy_in(&sig, a[0], type, 1, NPY_MAXDIMS, "x")) == NULL) goto done;
+    if (a[3] != NULL && (taps = ekpy_in(&sig, a[3], type, 2, 2, "taps")) == NULL) goto done;
+    const int nd = PyArray_NDIM(x);
+    const size_t n = ekpy_dims(x, 0, nd - 1), t = ekpy_dims(x, nd - 1, nd);
+    for (int d = 0; d < nd - 1; d++) shape[d] = PyArray_DIM(x, d);
+    size_t grid;
+    if (t == 0 || __builtin_mul_overflow(t, up, &grid) || grid > (size_t)NPY_MAX_INTP - down) {
+        ekpy_error(
+            "LayoutError",
+            "resample: x has %zu samples per row; between 1 and %zu can be resampled by %zu/%zu", t,
+            (size_t)NPY_MAX_INTP / up, up, down);
+        goto done;
+    }
+    shape[nd - 1] = (npy_intp)((grid + down - 1) / down);
+    if ((out = ekpy_out(&sig, a[5], type, nd, shape, "out")) == NULL) goto done;
+    if (ekpy_no_overlap(&sig, out, x, "x") < 0) {
+        Py_CLEAR(out);
+        goto done;
+    }
+    const size_t k = taps ? ekpy_dims(taps, 1, 2) : 0;
+    if (taps != NULL && ekpy_dims(taps, 0, 1) != up) {
+        PyErr_Format(PyExc_ValueError, "resample: taps must have %zu rows, got %zu", up,
+                     ekpy_dims(taps, 0, 1));
+        Py_CLEAR(out);
+        goto done;
+    }
+    if (taps != NULL && type == NPY_FLOAT)
+        EKPY_RUN(st, threads,
+                 ek_dsp_resample_fir_f32(PyArray_DATA(x), n, t, PyArray_DATA(taps), up, down, k,
+                                         reach, PyArray_DATA(out)));
+    else if (taps != NULL)
+        EKPY_RUN(st, threads,
+                 ek_dsp_resample_fir_f64(PyArray_DATA(x), n, t, PyArray_DATA(taps), up, down, k,
+                                         reach, PyArray_DATA(out)));
+    else if (type == NPY_FLOAT)
+        EKPY_RUN(st, threads,
+                 ek_dsp_resample_linear_f32(PyArray_DATA(x), n, t, up, down, PyArray_DATA(out)));
+    else
+        EKPY_RUN(st, threads,
+                 ek_dsp_resample_linear_f64(PyArray_DATA(x), n, t, up, down, PyArray_DATA(out)));
+    if (st != EK_OK) {
+        Py_CLEAR(out);
+        ekpy_raise(st, &sig);
+    }
+done:
+    Py_XDECREF((PyObject *)taps);
+    Py_XDECREF((PyObject *)x);
+    return (PyObject *)out;
+}
+
+PyMethodDef ekpy_filter_methods[] = {
+    EKPY_METHOD("resample", py_resample),
+    {NULL, NULL, 0, NULL},
+};
