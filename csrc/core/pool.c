@@ -1,9 +1,11 @@
-/* One process-wide pool. Workers sleep on a condition variable; a job is a range cut into pieces that threads take by
- * an atomic counter. The pool serves one job at a time: whoever finds it taken works alone. After a fork the
- * child starts with no workers and fresh locks. */
+/* One process-wide pool. Workers sleep on a condition variable; a job is a range cut into pieces
+ * that threads take by an atomic counter. The pool serves one job at a time: whoever finds it taken
+ * works alone. After a fork the child starts with no workers and fresh locks. Workers block every
+ * signal: those are for the program's threads. */
 #include "ek_core.h"
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -15,10 +17,9 @@ typedef struct {
     ek_body fn;
     void *ctx;
     size_t n, grain, pieces;
-    _Atomic size_t next;  /* the next piece nobody has taken */
-    _Atomic int stop;     /* a piece failed, or the caller was interrupted */
-    pthread_mutex_t lock; /* guards failed_piece and failed */
-    size_t failed_piece;
+    _Atomic size_t next; /* the next piece nobody has taken */
+    _Atomic int stop;    /* a piece failed, or the caller was interrupted */
+    size_t failed_piece; /* under pool.lock, which a fork finds unlocked */
     ek_status failed;
 } job;
 
@@ -27,6 +28,7 @@ static struct {
     pthread_mutex_t lock;  /* guards the rest */
     pthread_cond_t wake, done;
     size_t workers;  /* threads started */
+    uint64_t forks;  /* how many forks lie between this process and the first */
     uint64_t ticket; /* grows with every job */
     job *current;
     size_t wanted;  /* workers that may still join the current job */
@@ -39,7 +41,6 @@ static struct {
           .done = PTHREAD_COND_INITIALIZER};
 
 static _Atomic size_t thread_setting = 0;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local ek_scope *scope_now;
 static _Thread_local int inside_job;
 
@@ -114,12 +115,12 @@ void ek_arena_return(ek_arena *a) {
 /* ---- jobs ---- */
 
 static void fail(job *j, size_t piece, ek_status st) {
-    pthread_mutex_lock(&j->lock);
+    pthread_mutex_lock(&pool.lock);
     if (j->failed == EK_OK || piece < j->failed_piece) {
         j->failed = st;
         j->failed_piece = piece;
     }
-    pthread_mutex_unlock(&j->lock);
+    pthread_mutex_unlock(&pool.lock);
     atomic_store(&j->stop, 1);
 }
 
@@ -168,16 +169,19 @@ static void after_fork_parent(void) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void after_fork_child(void) { /* the workers and whoever owned the pool stayed in the parent */
+/* The workers and whoever owned the pool stayed in the parent. */
+static void after_fork_child(void) {
     pthread_mutex_init(&pool.owner, NULL);
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.done, NULL);
     pool.workers = pool.running = pool.wanted = 0;
     pool.current = NULL;
+    pool.forks++;
 }
 
-static void install_fork_handlers(void) {
+/* At load, not at the first job: ek_arena_borrow takes pool.lock in calls that share no job. */
+__attribute__((constructor)) static void install_fork_handlers(void) {
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
@@ -185,6 +189,9 @@ static void install_fork_handlers(void) {
 static void start_workers(size_t count) {
     if (count > MAX_WORKERS) count = MAX_WORKERS;
     pthread_attr_t attr;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     while (pool.workers < count) {
@@ -193,11 +200,13 @@ static void start_workers(size_t count) {
         pool.workers++;
     }
     pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* Called with pool.owner held; gives it back. */
 static void run_shared(job *j, size_t helpers) {
-    pthread_once(&once, install_fork_handlers);
     pthread_mutex_lock(&pool.lock);
+    const uint64_t forks = pool.forks;
     start_workers(helpers);
     pool.current = j;
     pool.wanted = helpers < pool.workers ? helpers : pool.workers;
@@ -221,23 +230,25 @@ static void run_shared(job *j, size_t helpers) {
             pthread_mutex_lock(&pool.lock);
         }
     }
+    const int forked = pool.forks != forks; /* the poll hook forked, and this is the child */
     pool.current = NULL;
     pthread_mutex_unlock(&pool.lock);
+    if (forked)
+        fail(j, 0, EK_EINTERNAL); /* pieces that a worker held are lost with it */
+    else
+        pthread_mutex_unlock(&pool.owner);
 }
 
 ek_status ek_parallel_for(size_t n, size_t grain, ek_body fn, void *ctx) {
     if (n == 0) return EK_OK;
     if (grain == 0) grain = 1;
     job j = {.fn = fn, .ctx = ctx, .n = n, .grain = grain, .pieces = (n - 1) / grain + 1};
-    pthread_mutex_init(&j.lock, NULL);
     size_t threads = scope_now && scope_now->threads ? scope_now->threads : ek_threads_get();
     if (threads > j.pieces) threads = j.pieces;
     if (threads > 1 && !inside_job && pthread_mutex_trylock(&pool.owner) == 0) {
         run_shared(&j, threads - 1);
-        pthread_mutex_unlock(&pool.owner);
     } else {
         work(&j);
     }
-    pthread_mutex_destroy(&j.lock);
     return j.failed;
 }
