@@ -1,4 +1,5 @@
-/* Chunked bump allocator. A mark is the count of bytes in use, so it stays valid when chunks are added. */
+/* Chunked bump allocator. A mark is the count of bytes in use, so it stays valid when chunks are
+ * added. */
 #include "ek_core.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -52,7 +53,8 @@ size_t ek_arena_mark(const ek_arena *a) {
     return a->used;
 }
 
-/* Chunks above the mark go, except that an empty arena keeps its newest (largest) chunk for the next call. */
+/* Chunks above the mark go, except that an empty arena keeps its newest (largest) chunk for the
+ * next call. */
 void ek_arena_reset(ek_arena *a, size_t mark) {
     a->used = mark;
     while (a->top != NULL && a->top->prev != NULL && a->top->start >= mark) {

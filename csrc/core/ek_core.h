@@ -31,15 +31,17 @@ typedef enum {
 const char *ek_strstatus(ek_status st);
 
 /* ------------------------------------------------------------------- arena
- * Scratch for one call. Blocks are 64-byte aligned; memory given out stays put until a reset below it.
- * Large chunks ask for huge pages. Not shared between threads: every pool worker has its own. */
+ * Scratch for one call. Blocks are 64-byte aligned; memory given out stays put until a reset below
+ * it. Large chunks ask for huge pages. Not shared between threads: every pool worker has its own.
+ */
 typedef struct ek_arena ek_arena;
 
 ek_arena *ek_arena_new(void);
 void ek_arena_free(ek_arena *a);
 size_t ek_arena_mark(const ek_arena *a);
 void ek_arena_reset(ek_arena *a, size_t mark);
-void *ek_arena_alloc(ek_arena *a, size_t count, size_t size); /* NULL: out of memory or count*size overflows */
+void *ek_arena_alloc(ek_arena *a, size_t count,
+                     size_t size); /* NULL: out of memory or count*size overflows */
 float *ek_arena_f32(ek_arena *a, size_t count);
 double *ek_arena_f64(ek_arena *a, size_t count);
 size_t ek_arena_bytes(const ek_arena *a); /* bytes held, used or not */
@@ -68,22 +70,25 @@ void ek_cpu_use(unsigned mask);  /* masked by ek_cpu_available */
     })
 
 /* -------------------------------------------------------------------- pool
- * ek_parallel_for cuts 0..n into pieces of `grain` (the cut depends on n and grain alone, so results have the
- * same bits for any thread count) and runs fn on each, on the calling thread and the pool's workers. Nested calls,
- * and calls made while another thread holds the pool, run on the calling thread alone. A piece that fails stops the
- * rest; the status of the lowest failing piece seen is returned. Between pieces the caller's poll hook is asked
- * whether to stop: keep a piece under about 50 ms. */
+ * ek_parallel_for cuts 0..n into pieces of `grain` (the cut depends on n and grain alone, so
+ * results have the same bits for any thread count) and runs fn on each, on the calling thread and
+ * the pool's workers. Nested calls, and calls made while another thread holds the pool, run on the
+ * calling thread alone. A piece that fails stops the rest; the status of the lowest failing piece
+ * seen is returned. Between pieces the caller's poll hook is asked whether to stop: keep a piece
+ * under about 50 ms. */
 typedef ek_status (*ek_body)(void *ctx, size_t begin, size_t end, ek_arena *tmp);
 
 EK_CHECK ek_status ek_parallel_for(size_t n, size_t grain, ek_body fn, void *ctx);
-EK_CHECK ek_status ek_poll(void); /* for long serial loops: EK_EINTR when the caller wants to stop */
+EK_CHECK ek_status
+ek_poll(void); /* for long serial loops: EK_EINTR when the caller wants to stop */
 
-size_t ek_threads_get(void);       /* process setting; the affinity count unless set */
-void ek_threads_set(size_t n);     /* 0: back to the affinity count */
+size_t ek_threads_get(void);   /* process setting; the affinity count unless set */
+void ek_threads_set(size_t n); /* 0: back to the affinity count */
 size_t ek_threads_affinity(void);
 
-/* A run scope belongs to one call from outside: thread limit (0 = process setting) and a poll hook that returns
- * non-zero to stop. It lives on the calling thread; scopes nest. The hook is called at most every 20 ms. */
+/* A run scope belongs to one call from outside: thread limit (0 = process setting) and a poll hook
+ * that returns non-zero to stop. It lives on the calling thread; scopes nest. The hook is called at
+ * most every 20 ms. */
 typedef struct ek_scope {
     size_t threads;
     int (*poll)(void *arg);

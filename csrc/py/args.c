@@ -2,11 +2,13 @@
 #include <math.h>
 #include <string.h>
 
-int ekpy_bind(const ekpy_sig *sig, PyObject *const *args, Py_ssize_t nargs, PyObject *kw, PyObject **a) {
+int ekpy_bind(const ekpy_sig *sig, PyObject *const *args, Py_ssize_t nargs, PyObject *kw,
+              PyObject **a) {
     Py_ssize_t count = 0;
     while (count < EKPY_MAX_ARGS && sig->args[count] != NULL) a[count++] = NULL;
     if (nargs > count) {
-        PyErr_Format(PyExc_TypeError, "%s: takes at most %zd arguments, got %zd", sig->name, count, nargs);
+        PyErr_Format(PyExc_TypeError, "%s: takes at most %zd arguments, got %zd", sig->name, count,
+                     nargs);
         return -1;
     }
     for (Py_ssize_t i = 0; i < nargs; i++) a[i] = args[i];
@@ -36,7 +38,8 @@ int ekpy_bind(const ekpy_sig *sig, PyObject *const *args, Py_ssize_t nargs, PyOb
 }
 
 static int wrong_type(const ekpy_sig *sig, PyObject *o, const char *arg, const char *wanted) {
-    PyErr_Format(PyExc_TypeError, "%s: %s must be %s, got %R", sig->name, arg, wanted, (PyObject *)Py_TYPE(o));
+    PyErr_Format(PyExc_TypeError, "%s: %s must be %s, got %R", sig->name, arg, wanted,
+                 (PyObject *)Py_TYPE(o));
     return -1;
 }
 
@@ -46,7 +49,8 @@ int ekpy_size(const ekpy_sig *sig, PyObject *o, const char *arg, size_t min, siz
     const Py_ssize_t v = PyNumber_AsSsize_t(o, PyExc_OverflowError);
     if (v == -1 && PyErr_Occurred()) return -1;
     if (v < 0 || (size_t)v < min) {
-        PyErr_Format(PyExc_ValueError, "%s: %s must be at least %zu, got %zd", sig->name, arg, min, v);
+        PyErr_Format(PyExc_ValueError, "%s: %s must be at least %zu, got %zd", sig->name, arg, min,
+                     v);
         return -1;
     }
     *out = (size_t)v;
@@ -76,7 +80,8 @@ int ekpy_bool(const ekpy_sig *sig, PyObject *o, const char *arg, int *out) {
     return 0;
 }
 
-int ekpy_choice(const ekpy_sig *sig, PyObject *o, const char *arg, const char *const *names, int *out) {
+int ekpy_choice(const ekpy_sig *sig, PyObject *o, const char *arg, const char *const *names,
+                int *out) {
     if (o == NULL) return 0;
     if (!PyUnicode_Check(o)) return wrong_type(sig, o, arg, "a string");
     char list[256] = "";

@@ -2,7 +2,8 @@
  *   arguments  ekpy_sig, ekpy_bind, ekpy_size ekpy_double ekpy_bool ekpy_choice
  *   arrays     ekpy_in, ekpy_float_type, ekpy_out, ekpy_no_overlap, ekpy_same_dim
  *   calls      EKPY_RUN (GIL released, Ctrl-C polled), ekpy_raise
- * Helpers return -1 or NULL with a Python exception set; messages start with the function's name. */
+ * Helpers return -1 or NULL with a Python exception set; messages start with the function's name.
+ */
 #ifndef EKPY_H
 #define EKPY_H
 
@@ -17,35 +18,46 @@
 enum { EKPY_MAX_ARGS = 20 };
 
 typedef struct {
-    const char *name;                 /* as the user calls it, without the module */
-    const char *args[EKPY_MAX_ARGS];  /* argument names in order, NULL-terminated */
-    Py_ssize_t required;              /* how many of them must come */
+    const char *name;                /* as the user calls it, without the module */
+    const char *args[EKPY_MAX_ARGS]; /* argument names in order, NULL-terminated */
+    Py_ssize_t required;             /* how many of them must come */
 } ekpy_sig;
 
-/* Fill a[] with borrowed references by position and keyword; absent or None optional ones are NULL. */
-int ekpy_bind(const ekpy_sig *sig, PyObject *const *args, Py_ssize_t nargs, PyObject *kw, PyObject **a);
+/* Fill a[] with borrowed references by position and keyword; absent or None optional ones are NULL.
+ */
+int ekpy_bind(const ekpy_sig *sig, PyObject *const *args, Py_ssize_t nargs, PyObject *kw,
+              PyObject **a);
 
-/* Scalars. A NULL object leaves *out as it is (the default). bool is refused where a number is wanted. */
+/* Scalars. A NULL object leaves *out as it is (the default). bool is refused where a number is
+ * wanted. */
 int ekpy_size(const ekpy_sig *sig, PyObject *o, const char *arg, size_t min, size_t *out);
 int ekpy_double(const ekpy_sig *sig, PyObject *o, const char *arg, double *out); /* finite */
 int ekpy_bool(const ekpy_sig *sig, PyObject *o, const char *arg, int *out);
 /* One of the strings in names (NULL-terminated); *out is its index. */
-int ekpy_choice(const ekpy_sig *sig, PyObject *o, const char *arg, const char *const *names, int *out);
+int ekpy_choice(const ekpy_sig *sig, PyObject *o, const char *arg, const char *const *names,
+                int *out);
 
-/* An aligned, native, C-contiguous array of `type` (NPY_FLOAT or NPY_DOUBLE) with ndim in [ndmin, ndmax]: a new reference,
- * the object itself where it already fits. Integers and other float widths are converted; bool, complex, object, text and
- * dates are refused with a TypeError. The input is never modified. */
-PyArrayObject *ekpy_in(const ekpy_sig *sig, PyObject *o, int type, int ndmin, int ndmax, const char *arg);
-/* NPY_DOUBLE if the array-like holds float64 (or is a list of Python floats), else NPY_FLOAT. -1 on error. */
+/* An aligned, native, C-contiguous array of `type` (NPY_FLOAT or NPY_DOUBLE) with ndim in [ndmin,
+ * ndmax]: a new reference, the object itself where it already fits. Integers and other float widths
+ * are converted; bool, complex, object, text and dates are refused with a TypeError. The input is
+ * never modified. */
+PyArrayObject *ekpy_in(const ekpy_sig *sig, PyObject *o, int type, int ndmin, int ndmax,
+                       const char *arg);
+/* NPY_DOUBLE if the array-like holds float64 (or is a list of Python floats), else NPY_FLOAT. -1 on
+ * error. */
 int ekpy_float_type(const ekpy_sig *sig, PyObject *o, const char *arg);
-/* out= : NULL makes a new C-order array; otherwise exact type and shape, writeable, C-contiguous, aligned. New reference. */
-PyArrayObject *ekpy_out(const ekpy_sig *sig, PyObject *o, int type, int nd, const npy_intp *shape, const char *arg);
+/* out= : NULL makes a new C-order array; otherwise exact type and shape, writeable, C-contiguous,
+ * aligned. New reference. */
+PyArrayObject *ekpy_out(const ekpy_sig *sig, PyObject *o, int type, int nd, const npy_intp *shape,
+                        const char *arg);
 int ekpy_no_overlap(const ekpy_sig *sig, PyArrayObject *out, PyArrayObject *in, const char *arg);
-int ekpy_same_dim(const ekpy_sig *sig, PyArrayObject *x, int dx, PyArrayObject *y, int dy, const char *what);
+int ekpy_same_dim(const ekpy_sig *sig, PyArrayObject *x, int dx, PyArrayObject *y, int dy,
+                  const char *what);
 /* Product of dimensions first..last-1. */
 size_t ekpy_dims(PyArrayObject *x, int first, int last);
 
-/* An exception of the EcgkitError tree, by its class name in ecgkit.errors ("LayoutError", ...). Always returns -1. */
+/* An exception of the EcgkitError tree, by its class name in ecgkit.errors ("LayoutError", ...).
+ * Always returns -1. */
 int ekpy_error(const char *class_name, const char *format, ...);
 /* The exception for a status; EK_EINTR keeps the one the signal handler set. */
 void ekpy_raise(ek_status st, const ekpy_sig *sig);
@@ -63,10 +75,12 @@ int ekpy_poll_signals(void *thread_state);
     } while (0)
 
 #define EKPY_FAST(f) ((PyCFunction)(void (*)(void))(f))
-#define EKPY_METHOD(name, f) {name, EKPY_FAST(f), METH_FASTCALL | METH_KEYWORDS, NULL}
+#define EKPY_METHOD(name, f)                                                                       \
+    { name, EKPY_FAST(f), METH_FASTCALL | METH_KEYWORDS, NULL }
 
 /* One table per domain, listed in module.c. */
 extern PyMethodDef ekpy_filter_methods[];
-extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[], ekpy_nn_methods[], ekpy_io_methods[];
+extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[],
+    ekpy_nn_methods[], ekpy_io_methods[];
 
 #endif
