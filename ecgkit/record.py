@@ -212,3 +212,35 @@ class Record:
         if fs == self.fs:
             return self
         return self._with(signal.resample(self.signal, self.fs, fs, method=method), fs=fs)
+
+    # ------------------------------------------------------------------ shown
+    def plot(self, layout: str = "auto", **options: Any):
+        """The record on ECG paper as a matplotlib figure (see :func:`ecgkit.plot.paper_figure`)."""
+        from . import plot
+
+        return plot.paper_figure(self, layout, **options)
+
+    def scalogram(self, freqs: Any = None, **options: Any):
+        """Wavelet magnitudes of every lead (see :func:`ecgkit.plot.scalogram`)."""
+        from . import plot
+
+        return plot.scalogram(self, freqs, **options)
+
+    def stacked_scalogram(self, freqs: Any = None, **options: Any):
+        """One picture per second, leads below each other (see :func:`ecgkit.plot.stacked_scalogram`)."""
+        from . import plot
+
+        return plot.stacked_scalogram(self, freqs, **options)
+
+    def to_frame(self):
+        """A pandas DataFrame: one column per lead in mV, time in seconds as the index."""
+        from ._extras import need
+
+        pandas = need("pandas", "cli", "Record.to_frame")
+        time = pandas.Index(np.arange(self.n_samples) / self.fs, name="time (s)")
+        return pandas.DataFrame(self.signal.T, index=time, columns=list(self.leads))
+
+    def _repr_html_(self) -> str:
+        from . import plot
+
+        return plot.record_html(self)

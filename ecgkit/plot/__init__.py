@@ -1,0 +1,12 @@
+"""Pictures: ECG paper as SVG or matplotlib figure, scalograms, probability bars."""
+
+from ._figure import paper_figure
+from ._html import record_html
+from ._paper import Page, compose
+from ._scalogram import Scalogram, StackedScalogram, scalogram, stacked_scalogram
+from ._svg import bars_svg, page_svg, paper_svg
+
+__all__ = [
+    "Page", "Scalogram", "StackedScalogram", "bars_svg", "compose", "page_svg", "paper_figure",
+    "paper_svg", "record_html", "scalogram", "stacked_scalogram",
+]  # fmt: skip
