@@ -25,3 +25,7 @@ def resample(
 # --- nn
 
 # --- io
+def wfdb_header(text: bytes, source: str) -> tuple: ...
+def wfdb_load(
+    files: tuple[tuple[int, int, int, int], ...], frames: int, scale: tuple[tuple[float, int, float], ...]
+) -> tuple[Array, Array, tuple[int, ...]]: ...
