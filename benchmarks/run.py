@@ -1,0 +1,75 @@
+"""Runs the benchmarks and renders docs/benchmarks.md from their results.
+
+python benchmarks/run.py                    all of them, then the page
+python benchmarks/run.py wavelet end_to_end some of them, then the page
+python benchmarks/run.py --render           the page alone, from benchmarks/results/*.json
+python benchmarks/run.py --quick            do they all run and agree? (no figures, no page)
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from _harness import RESULTS, render
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+INTRO = """# Benchmarks
+
+Every figure is printed by a file of `benchmarks/`, with the peers timed in the same process and in
+turn; the agreement of the results was checked before the clock started (largest difference over
+max(1, largest value)). ±% is the interquartile range over the median; a ratio is the median over
+turns with its quartiles, above 1 where ecgkit is faster. One thread means: the process pinned to
+one core, every library told one thread. "Other load" is the share of the machine that other
+processes, and the hypervisor, took meanwhile. Run them again with `make bench`.
+"""
+
+
+def names() -> list[str]:
+    return sorted(
+        p.stem for p in HERE.glob("*.py") if p.stem != "run" and not p.stem.startswith("_")
+    )
+
+
+def page() -> str:
+    parts = [INTRO]
+    for path in sorted(RESULTS.glob("*.json")):
+        suite = json.loads(path.read_text())
+        title = suite["about"].splitlines()[0].rstrip(".")
+        parts.append(f"## {title}\n\n`python benchmarks/{suite['suite']}.py`. {render(suite)}")
+    return "\n".join(parts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(names())}")
+    parser.add_argument("--render", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    unknown = sorted(set(args.names) - set(names()))
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names())}")
+    failed = []
+    for name in [] if args.render else args.names or names():
+        print(f"\n# {name}", flush=True)
+        if (
+            subprocess.run(
+                [sys.executable, HERE / f"{name}.py", *(["--quick"] if args.quick else [])]
+            ).returncode
+            != 0
+        ):
+            failed.append(name)
+    if not args.quick:
+        PAGE.write_text(page())
+        print(f"written: {PAGE}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
