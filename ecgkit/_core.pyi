@@ -20,7 +20,48 @@ def resample(
     threads: int | None = None,
 ) -> Array: ...
 
+def median_filter(
+    x: ArrayLike, size: int, edge: str = ..., out: Array | None = None, threads: int | None = None
+) -> Array: ...
+
 # --- wavelet
+def cwt(
+    x: ArrayLike,
+    fs: float,
+    freqs: ArrayLike,
+    w0: float = ...,
+    pad: str = ...,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
+def scalogram(
+    x: ArrayLike,
+    fs: float,
+    freqs: ArrayLike,
+    width: int | None = None,
+    w0: float = ...,
+    pad: str = ...,
+    power: bool = ...,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
+def stacked_scalogram(
+    x: ArrayLike,
+    fs: float,
+    freqs: ArrayLike,
+    window: int,
+    width: int,
+    w0: float = ...,
+    pad: str = ...,
+    power: bool = ...,
+    cwt_first: bool = ...,
+    scale: str = ...,
+    image_h: int | None = None,
+    image_w: int | None = None,
+    colormap: str | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
 
 # --- nn
 

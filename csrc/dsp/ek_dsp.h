@@ -1,5 +1,6 @@
 /* ek_dsp.h: one-dimensional signals.
  *   ek_dsp_zscore_f32   zero mean and unit deviation per row
+ *   ek_dsp_median_*     running median
  *   ek_dsp_resample_*   another rate: polyphase FIR, linear */
 #ifndef EK_DSP_H
 #define EK_DSP_H
@@ -41,5 +42,14 @@ void ek_dsp_fir_f32_avx2(const float *, const float *, size_t, size_t, size_t, s
 void ek_dsp_fir_f64_avx2(const double *, const double *, size_t, size_t, size_t, size_t, double *);
 void ek_dsp_fir_f32_avx512(const float *, const float *, size_t, size_t, size_t, size_t, float *);
 void ek_dsp_fir_f64_avx512(const double *, const double *, size_t, size_t, size_t, size_t, double *);
+
+/* -------------------------------------------------------------------- median
+ * Running median of `size` samples (odd, <= 2t-1) about each sample of the rows of x (n, t), into out (n, t); out may be x.
+ * Beyond the ends: zeros, the mirrored row with its end sample repeated (d c b a | a b c d | d c b a), or the end sample.
+ * A window that holds a NaN gives NaN. Exact: every result is a sample (or 0). Scratch: about 30*(t + size) bytes. */
+typedef enum { EK_EDGE_ZERO, EK_EDGE_REFLECT, EK_EDGE_NEAREST } ek_dsp_edge;
+
+EK_CHECK ek_status ek_dsp_median_f32(const float *x, size_t n, size_t t, size_t size, ek_dsp_edge edge, float *out);
+EK_CHECK ek_status ek_dsp_median_f64(const double *x, size_t n, size_t t, size_t size, ek_dsp_edge edge, double *out);
 
 #endif

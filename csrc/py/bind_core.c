@@ -1,5 +1,6 @@
 /* Process settings: threads, instruction sets, build facts. */
 #include "ekpy.h"
+#include "ek_fft.h"
 #include "ek_linalg.h"
 
 static PyObject *py_threads(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
@@ -37,8 +38,8 @@ static PyObject *py_build_info(PyObject *mod, PyObject *const *args, Py_ssize_t 
     PyObject *a[EKPY_MAX_ARGS];
     (void)mod;
     if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
-    return Py_BuildValue("{s:s,s:s,s:s}", "compiler", EK_BUILD_INFO, "blas", ek_linalg_config(),
-                         "blas_core", ek_linalg_corename());
+    return Py_BuildValue("{s:s,s:s,s:s,s:s}", "compiler", EK_BUILD_INFO, "blas", ek_linalg_config(),
+                         "blas_core", ek_linalg_corename(), "fft", ek_fft_version());
 }
 
 static ek_status spin(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
