@@ -1,0 +1,123 @@
+"""The named steps of which preprocessing contracts are made: each is one call into the C core per
+batch.
+
+A step takes ``x`` (n, lead, time) float32 and the contract's rate and returns a new array. To add
+one, write the function here and decorate it; contracts refer to it by name, so they stay plain
+data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._typing import Array
+from ..errors import ContractError
+
+_STEPS: dict[str, Callable[..., Array]] = {}
+
+
+def _step(function: Callable[..., Array]) -> Callable[..., Array]:
+    _STEPS[function.__name__] = function
+    return function
+
+
+@dataclass(frozen=True, init=False)
+class Step:
+    """One preprocessing step: its name and its parameters, as data.
+
+    >>> Step("median_baseline", sizes=(21, 61), edge="zero")
+    median_baseline(sizes=(21, 61), edge='zero')
+    """
+
+    name: str
+    items: tuple[tuple[str, Any], ...]
+
+    def __init__(self, name: str, **params: Any):
+        if name not in _STEPS:
+            raise ContractError(f"no preprocessing step {name!r}; there are {', '.join(_STEPS)}")
+        frozen = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in params.items())
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "items", frozen)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters by name (a copy)."""
+        return dict(self.items)
+
+    def __call__(self, x: Array, fs: float) -> Array:
+        return _STEPS[self.name](x, fs, **self.params)
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.items)})"
+
+    def __reduce__(self):
+        return (_rebuild, (self.name, self.params))
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"step": name, parameter: value, ...}`` with JSON types only."""
+        return {
+            "step": self.name,
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in self.items},
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Step:
+        """Inverse of :meth:`to_dict`."""
+        given = dict(data)
+        return cls(given.pop("step"), **given)
+
+
+def _rebuild(name: str, params: dict[str, Any]) -> Step:
+    return Step(name, **params)
+
+
+@_step
+def median_baseline(x: Array, fs: float, *, sizes: tuple[int, ...], edge: str = "zero") -> Array:
+    """Subtract the baseline: running medians of ``sizes`` samples, one after the other."""
+    from .. import signal
+
+    baseline = x
+    for size in sizes:
+        baseline = signal.median_filter(baseline, size, edge=edge)
+    return np.subtract(x, baseline, out=baseline)
+
+
+@_step
+def zscore(x: Array, fs: float) -> Array:
+    """Per lead: zero mean and unit deviation over the whole input; a constant lead becomes 0."""
+    from .. import signal
+
+    return signal.zscore(x)
+
+
+@_step
+def stacked_scalogram(
+    x: Array,
+    fs: float,
+    *,
+    low: float,
+    high: float,
+    rows: int,
+    width: int,
+    w0: float = 6.0,
+    window: float = 1.0,
+    pad: str = "reflect",
+    scale: str | None = "minmax",
+    image: tuple[int, int] | None = None,
+) -> Array:
+    """Per window: the scalograms of all leads stacked into one picture
+    (:func:`ecgkit.wavelet.stacked_scalogram`).
+
+    ``rows`` frequencies per lead, geometric from ``low`` to ``high`` Hz; with ``image`` a picture
+    ready for an ImageNet network.
+    """
+    from .. import wavelet
+
+    freqs = np.geomspace(low, high, rows)
+    return wavelet.stacked_scalogram(
+        x, fs=fs, window=window, freqs=freqs, w0=w0, width=width, pad=pad, scale=scale, image=image
+    )
