@@ -237,14 +237,16 @@ def test_levels_clip_and_mark_what_is_not_a_number():
 @pytest.fixture
 def pictures():
     rng = np.random.default_rng(0)
-    freqs = np.geomspace(40, 1, 8)
+    freqs = np.geomspace(1, 40, 8)
     whole = Scalogram(
         rng.random((2, 8, 2500)).astype(np.float32),
         freqs,
         np.arange(2500) / 250 + 0.002,
         ("I", "<b>"),
     )
-    stacked = StackedScalogram(rng.random((10, 16, 64)).astype(np.float32), freqs, ("I", "<b>"))
+    stacked = StackedScalogram(
+        rng.random((10, 16, 64)).astype(np.float32), freqs[::-1], ("I", "<b>")
+    )
     return whole, stacked
 
 
@@ -265,6 +267,23 @@ def test_a_stacked_picture_puts_windows_side_by_side(pictures):
     bands = stacked._bands()
     assert bands.shape == (2, 8, 640)
     np.testing.assert_array_equal(bands[1, 3, 64 * 7 : 64 * 8], stacked.values[7, 8 + 3])
+
+
+def test_a_tone_is_brightest_at_its_frequency_and_pictures_have_high_frequencies_on_top():
+    t = np.arange(5000) / 500
+    rec = Record(np.sin(2 * np.pi * 20 * t)[None], 500, ["II"])
+    whole = rec.scalogram(np.geomspace(2, 80, 41), width=100)
+    assert whole.values.shape == (1, 41, 100)
+    assert whole.unit == "mV"
+    assert whole.times[[0, -1]] == pytest.approx([0.05, 9.95])
+    middle = whole.values[0, :, 20:80].mean(axis=1)
+    assert whole.freqs[middle.argmax()] == pytest.approx(20, rel=0.05)
+    assert middle.max() == pytest.approx(1.0, abs=0.03)
+    rows = whole._picture()[0]
+    assert rows.mean(axis=1).argmax() == 40 - middle.argmax()
+    stacked = rec.stacked_scalogram(np.geomspace(2, 80, 41), width=32)
+    assert stacked.values.shape == (10, 41, 32)
+    assert stacked.freqs[stacked.values[5].mean(axis=1).argmax()] == pytest.approx(20, rel=0.1)
 
 
 def test_plots_without_matplotlib_name_the_extra(monkeypatch):

@@ -3,10 +3,10 @@
 from ._figure import paper_figure
 from ._html import record_html
 from ._paper import Page, compose
-from ._scalogram import Scalogram, StackedScalogram, scalogram, stacked_scalogram
+from ._scalogram import Scalogram, StackedScalogram, scalogram, seen_by, stacked_scalogram
 from ._svg import bars_svg, page_svg, paper_svg
 
 __all__ = [
     "Page", "Scalogram", "StackedScalogram", "bars_svg", "compose", "page_svg", "paper_figure",
-    "paper_svg", "record_html", "scalogram", "stacked_scalogram",
+    "paper_svg", "record_html", "scalogram", "seen_by", "stacked_scalogram",
 ]  # fmt: skip

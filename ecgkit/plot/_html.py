@@ -45,7 +45,9 @@ def facts(rec: Record) -> list[tuple[str, str]]:
     for name, value in rec.meta.items():
         text = plain(value)
         if text:
-            rows.append((str(name).replace("_", " "), text))
+            rows.append(
+                ("unit in the file" if name == "unit" else str(name).replace("_", " "), text)
+            )
     text = plain(rec.labels)
     if text:
         rows.append(("labels", text))
@@ -60,7 +62,11 @@ def plain(value: Any) -> str:
         pairs = ((key, plain(item)) for key, item in value.items())
         value = ", ".join(f"{key} {text}" for key, text in pairs if text)
     elif isinstance(value, (list, tuple, set, frozenset)):
-        value = ", ".join(filter(None, map(plain, value)))
+        texts = list(filter(None, map(plain, value)))
+        same = (
+            len(texts) > 2 and len(set(texts)) == 1
+        )  # gains, units, ... that are those of all leads
+        value = f"{texts[0]} ({len(texts)} times)" if same else ", ".join(texts)
     elif isinstance(value, (float, np.floating)):
         value = f"{value:g}"
     elif hasattr(value, "_repr_html_") or hasattr(value, "__dataclass_fields__"):

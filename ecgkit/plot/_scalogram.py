@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._typing import Array
+from ..errors import LayoutError
 from ._figure import new_figure
 from ._image import data_uri, levels, palette, png
 
@@ -32,7 +33,7 @@ class _Shown:
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def _bands(self) -> Array:
-        """(lead, freq, column) over the whole time."""
+        """(lead, freq, column) over the whole time, the highest frequency first."""
         raise NotImplementedError
 
     def _span(self) -> tuple[float, float]:
@@ -49,7 +50,7 @@ class _Shown:
             counts = np.diff(np.append(starts, rows.shape[1]))
             rows = np.add.reduceat(rows, starts, axis=1) / counts
         finite = rows[np.isfinite(rows)]
-        high = float(np.percentile(finite, 99.0)) if finite.size else 1.0
+        high = float(np.percentile(finite, 99.5)) if finite.size else 1.0
         return rows, 0.0, high
 
     def svg(self) -> str:
@@ -76,7 +77,7 @@ class _Shown:
                 f'font-weight="bold">{escape(lead)}</text>'
                 f'<path d="M{left:g} {y:g}h{wide:g}" stroke="#fff" stroke-width=".7"/>'
             )
-        for y, freq in ((top + 9, self.freqs[0]), (top + band - 2, self.freqs[-1])):
+        for y, freq in ((top + 9, max(self.freqs)), (top + band - 2, min(self.freqs))):
             out.append(f'<text x="{left + wide + 5:g}" y="{y:g}">{freq:.3g} Hz</text>')
         for second in _seconds(t0, t1):
             x = left + (second - t0) / (t1 - t0) * wide
@@ -94,7 +95,7 @@ class _Shown:
         return "".join(out)
 
     def _beyond(self) -> str:
-        return ", brightest 1 % clipped"
+        return ", brightest 0.5 % clipped"
 
     def _repr_html_(self) -> str:
         return f'<div class="ecg-record">{self.svg()}<div>{escape(repr(self))}</div></div>'
@@ -124,7 +125,7 @@ class _Shown:
         for i in range(1, n):
             axes.axhline(i * per, color="white", lw=0.7)
         other = axes.secondary_yaxis("right")
-        ends = [(0, self.freqs[0]), (per - 1, self.freqs[-1])]
+        ends = [(0, max(self.freqs)), (per - 1, min(self.freqs))]
         other.set_yticks([row + 0.5 for row, _ in ends], [f"{f:.3g} Hz" for _, f in ends], size=7)
         bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.07)
         bar.set_label(self.unit)
@@ -139,7 +140,7 @@ class Scalogram(_Shown):
     ----------
     values : ndarray, float32, shape (lead, freq, column)
     freqs : ndarray, shape (freq,)
-        Hz, in the order of the rows.
+        Hz, ascending, in the order of the rows. Pictures show the highest on top.
     times : ndarray, shape (column,)
         Seconds, the middle of each column.
     leads : tuple of str
@@ -154,15 +155,15 @@ class Scalogram(_Shown):
     unit: str = "mV"
 
     def __repr__(self) -> str:
-        low, high = sorted((float(self.freqs[0]), float(self.freqs[-1])))
         t0, t1 = self._span()
         return (
-            f"Scalogram: {len(self.leads)} leads x {len(self.freqs)} frequencies "
-            f"({low:.3g} to {high:.3g} Hz) x {len(self.times)} columns ({t0:.4g} to {t1:.4g} s)"
+            f"Scalogram: leads {' '.join(self.leads)}, {len(self.freqs)} frequencies "
+            f"({self.freqs[0]:.3g} to {self.freqs[-1]:.3g} Hz), {len(self.times)} columns "
+            f"({t0:.4g} to {t1:.4g} s)"
         )
 
     def _bands(self) -> Array:
-        return self.values
+        return self.values[:, ::-1]
 
     def _span(self) -> tuple[float, float]:
         if len(self.times) < 2:
@@ -179,7 +180,7 @@ class StackedScalogram(_Shown):
     ----------
     values : ndarray, float32, shape (window, lead * freq, column)
     freqs : ndarray, shape (freq,)
-        Hz, in the order of a lead's rows.
+        Hz, descending, in the order of a lead's rows.
     leads : tuple of str
     window : float
         Seconds that one picture spans.
@@ -225,7 +226,8 @@ def scalogram(
     ----------
     rec : Record
     freqs : array_like, optional
-        Hz. Default: 64, geometric, from the smaller of 100 Hz and 0.4 times the rate down to 1 Hz.
+        Hz, ascending. Default: 64, geometric, from 1 Hz to the smaller of 100 Hz and 0.4 times the
+        rate.
     width : int, optional
         Columns; default one per sample.
     w0, pad, power
@@ -270,12 +272,45 @@ def stacked_scalogram(
 
     freqs = _freqs(rec, freqs)
     values = wavelet.stacked_scalogram(rec.signal, fs=rec.fs, freqs=freqs, window=window, **options)
-    return StackedScalogram(values, freqs, rec.leads, window)
+    return StackedScalogram(values, freqs[::-1], rec.leads, window)
+
+
+def seen_by(model: Any, rec: Record) -> StackedScalogram:
+    """What a stacked-scalogram model looks at, before the picture is shrunk to the network's size.
+
+    Parameters
+    ----------
+    model : ecgkit.models.Model
+        One whose contract ends in ``stacked_scalogram``.
+    rec : Record
+
+    Returns
+    -------
+    StackedScalogram
+        Of the signals as the model's own filters and normalisation leave them.
+
+    Raises
+    ------
+    LayoutError
+        The model looks at something else.
+    ContractError, LeadError
+        The record breaks the model's contract.
+    """
+    features = model.contract.features
+    if features is None or features.name != "stacked_scalogram":
+        raise LayoutError(f"{model.title} does not look at stacked scalograms")
+    params = {**features.params, "image": None}
+    signals, _ = model.contract.admit(rec)
+    for step in model.contract.steps[:-1]:
+        signals = step(signals, model.contract.fs)
+    values = type(features)(features.name, **params)(signals, model.contract.fs)[0]
+    freqs = np.geomspace(params["high"], params["low"], params["rows"])
+    return StackedScalogram(values, freqs, model.contract.leads, params.get("window", 1.0))
 
 
 def _freqs(rec: Record, freqs: Any) -> Array:
     if freqs is None:
-        return np.geomspace(min(100.0, 0.4 * rec.fs), 1.0, 64)
+        return np.geomspace(1.0, min(100.0, 0.4 * rec.fs), 64)
     return np.asarray(freqs, dtype=np.float64)
 
 
