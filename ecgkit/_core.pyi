@@ -19,6 +19,7 @@ def resample(
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array: ...
+def rpeaks(x: ArrayLike, fs: float, threads: int | None = None) -> Array: ...
 
 def median_filter(
     x: ArrayLike, size: int, edge: str = ..., out: Array | None = None, threads: int | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._typing import Array
 from .errors import LayoutError, LeadError, RateError, UnitError
+
+if TYPE_CHECKING:
+    from . import signal
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _CANONICAL = {name.upper(): name for name in STANDARD_LEADS}
@@ -212,6 +215,13 @@ class Record:
         if fs == self.fs:
             return self
         return self._with(signal.resample(self.signal, self.fs, fs, method=method), fs=fs)
+
+    # ------------------------------------------------------------ measurement
+    def beats(self) -> signal.Beats:
+        """R peaks with RR intervals, heart rate and variability: :func:`ecgkit.signal.beats`."""
+        from . import signal
+
+        return signal.beats(self)
 
     # ------------------------------------------------------------------ shown
     def plot(self, layout: str = "auto", **options: Any):

@@ -1,7 +1,8 @@
 /* ek_dsp.h: one-dimensional signals.
  *   ek_dsp_zscore_f32   zero mean and unit deviation per row
  *   ek_dsp_median_*     running median
- *   ek_dsp_resample_*   another rate: polyphase FIR, linear */
+ *   ek_dsp_resample_*   another rate: polyphase FIR, linear
+ *   ek_dsp_rpeaks_f32   R peaks of one or several leads */
 #ifndef EK_DSP_H
 #define EK_DSP_H
 #include "ek_core.h"
@@ -51,5 +52,15 @@ typedef enum { EK_EDGE_ZERO, EK_EDGE_REFLECT, EK_EDGE_NEAREST } ek_dsp_edge;
 
 EK_CHECK ek_status ek_dsp_median_f32(const float *x, size_t n, size_t t, size_t size, ek_dsp_edge edge, float *out);
 EK_CHECK ek_status ek_dsp_median_f64(const double *x, size_t n, size_t t, size_t size, ek_dsp_edge edge, double *out);
+
+/* -------------------------------------------------------------------- beats
+ * R peaks of x (lead, t) at fs Hz, fused over the leads; the sign and unit of a lead do not matter. peaks has room for
+ * ek_dsp_rpeaks_room(t, fs); *count are written, ascending. Samples that are not finite are bridged and hold no beat.
+ * Less than half a second, or flat: none. */
+#define EK_RPEAKS_FS_MIN 50.0
+#define EK_RPEAKS_FS_MAX 2000.0
+
+size_t ek_dsp_rpeaks_room(size_t t, double fs);
+EK_CHECK ek_status ek_dsp_rpeaks_f32(const float *x, size_t lead, size_t t, double fs, int64_t *peaks, size_t *count);
 
 #endif

@@ -1,7 +1,18 @@
 """One-dimensional signals: filters, resampling, beats and waves, quality."""
 
+from ._beats import Beats, beats, rpeaks
+from ._match import BeatMatch, match_beats
 from ._median import median_filter
 from ._resample import resample
 from ._scale import zscore
 
-__all__ = ["median_filter", "resample", "zscore"]
+__all__ = [
+    "BeatMatch",
+    "Beats",
+    "beats",
+    "match_beats",
+    "median_filter",
+    "resample",
+    "rpeaks",
+    "zscore",
+]

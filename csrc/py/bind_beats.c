@@ -1,0 +1,48 @@
+/* Beats and signal quality. */
+#include "ekpy.h"
+#include "ek_dsp.h"
+#include <string.h>
+
+static PyObject *py_rpeaks(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
+    static const ekpy_sig sig = {
+        "rpeaks", {"x", "fs", "threads", NULL},
+         2
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *x = NULL, *room = NULL, *out = NULL;
+    double fs = 0.0;
+    size_t threads = 0, count = 0;
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (ekpy_double(&sig, a[1], "fs", &fs) < 0) return NULL;
+    if (ekpy_size(&sig, a[2], "threads", 0, &threads) < 0) return NULL;
+    if (!(fs >= EK_RPEAKS_FS_MIN && fs <= EK_RPEAKS_FS_MAX)) {
+        ekpy_error("RateError", "rpeaks: fs must be between %d and %d Hz, got %R",
+                   (int)EK_RPEAKS_FS_MIN, (int)EK_RPEAKS_FS_MAX, a[1]);
+        return NULL;
+    }
+    if ((x = ekpy_in(&sig, a[0], NPY_FLOAT, 1, 2, "x")) == NULL) goto done;
+    const int nd = PyArray_NDIM(x);
+    const size_t lead = ekpy_dims(x, 0, nd - 1), t = ekpy_dims(x, nd - 1, nd);
+    npy_intp most = (npy_intp)ek_dsp_rpeaks_room(t, fs);
+    if ((room = (PyArrayObject *)PyArray_SimpleNew(1, &most, NPY_INT64)) == NULL) goto done;
+    EKPY_RUN(st, threads,
+             ek_dsp_rpeaks_f32(PyArray_DATA(x), lead, t, fs, PyArray_DATA(room), &count));
+    if (st != EK_OK) {
+        ekpy_raise(st, &sig);
+        goto done;
+    }
+    npy_intp found = (npy_intp)count;
+    if ((out = (PyArrayObject *)PyArray_SimpleNew(1, &found, NPY_INT64)) == NULL) goto done;
+    memcpy(PyArray_DATA(out), PyArray_DATA(room), count * sizeof(int64_t));
+done:
+    Py_XDECREF((PyObject *)room);
+    Py_XDECREF((PyObject *)x);
+    return (PyObject *)out;
+}
+
+PyMethodDef ekpy_beats_methods[] = {
+    EKPY_METHOD("rpeaks", py_rpeaks),
+    {NULL, NULL, 0, NULL},
+};
