@@ -1,0 +1,218 @@
+"""What stands in a report, as plain values; how it looks is the template's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import plot
+from .._extras import need
+from ..errors import EcgkitError, LayoutError
+from ..plot._html import facts, plain
+
+if TYPE_CHECKING:
+    from ..models import Model, Prediction
+    from ..record import Record
+
+MOST_BEATS = 120  # rows of the beat table
+
+MEANING = {
+    "SB": "sinus bradycardia",
+    "AFIB": "atrial fibrillation or flutter",
+    "GSVT": "supraventricular tachycardia",
+    "SR": "sinus rhythm",
+}
+
+
+def gather(rec: Record, prediction: Prediction | None, model: Model | None) -> dict[str, Any]:
+    """All values that the template names."""
+    from .. import __version__
+
+    if prediction is None and model is not None:
+        prediction = model(rec)
+    if prediction is not None and not prediction.single:
+        raise LayoutError(
+            f"a report shows one recording, the prediction is of {len(prediction)}: pass one of "
+            "them, prediction[i]"
+        )
+    if model is None and prediction is not None:
+        model = bundled(prediction.model)
+    beats = beats_of(rec)
+    return {
+        "version": __version__,
+        "title": plain(rec.meta.get("source")) or "ECG",
+        "header": facts(rec),
+        "duration": f"{rec.duration:g} s",
+        "rate": f"{rec.fs:g} Hz",
+        "leads": f"{len(rec.leads)} lead{'s' if len(rec.leads) > 1 else ''}",
+        "paper": _safe(plot.paper_svg(rec, beats=beats["peaks"])),
+        "beats": beats,
+        "answer": answer_of(prediction),
+        "scalogram": scalogram_of(rec, model),
+        "model": model_of(model),
+    }
+
+
+def _safe(svg: str):
+    """Text from our own SVG writers, which escape what they are given."""
+    return need("markupsafe", "cli", "the HTML report").Markup(svg)
+
+
+# -------------------------------------------------------------------- signal
+def beats_of(rec: Record) -> dict[str, Any]:
+    """R peaks of a record with their RR intervals and what follows from them."""
+    from .. import signal
+
+    found: dict[str, Any] = {"peaks": np.zeros(0, np.int64), "problem": "", "rate": None}
+    found |= {"summary": [], "rows": [], "more": ""}
+    try:
+        beats = signal.beats(rec)
+    except EcgkitError as error:
+        return found | {"problem": str(error)}
+    found["peaks"] = beats.sample
+    for i, (t, rr, rate) in enumerate(zip(beats.time, beats.rr * 1e3, beats.rate, strict=True), 1):
+        if i > MOST_BEATS:
+            found["more"] = f"{len(beats) - MOST_BEATS} more beats are not listed."
+            break
+        found["rows"].append(
+            (i, f"{t:.3f}", f"{rr:.0f}" if i > 1 else "", f"{rate:.0f}" if i > 1 else "")
+        )
+    if len(beats) > 1:
+        rr = beats.rr[1:] * 1e3
+        found["rate"] = round(beats.mean_rate)
+        found["summary"] = [
+            ("beats found", str(len(beats))),
+            (
+                "heart rate",
+                f"{beats.mean_rate:.0f} /min ({beats.min_rate:.0f} to {beats.max_rate:.0f})",
+            ),
+            ("RR interval", f"mean {rr.mean():.0f}, {rr.min():.0f} to {rr.max():.0f} ms"),
+        ]
+    if len(beats) > 2:
+        found["summary"] += [("SDNN", f"{beats.sdnn:.0f} ms"), ("RMSSD", f"{beats.rmssd:.0f} ms")]
+    return found
+
+
+# --------------------------------------------------------------------- model
+def answer_of(prediction: Prediction | None) -> dict[str, Any] | None:
+    """Probabilities, the most probable label, notes."""
+    if prediction is None:
+        return None
+    names = [_long(label) for label in prediction.labels]
+    return {
+        "top": prediction.top,
+        "meaning": MEANING.get(prediction.top, ""),
+        "probability": f"{prediction[prediction.top]:.3f}",
+        "bars": _safe(plot.bars_svg(names, prediction.probabilities)),
+        "notes": list(prediction.notes),
+        "windows": windows_of(prediction),
+        "model": prediction.model,
+    }
+
+
+def windows_of(prediction: Prediction) -> str:
+    """How many of the windows agree with the whole."""
+    if prediction.windows is None:
+        return ""
+    best = np.argmax(prediction.windows, axis=-1)
+    agree = int(np.sum(best == np.argmax(prediction.probabilities)))
+    return f"{agree} of {len(best)} single windows say {prediction.top}."
+
+
+def _long(label: str) -> str:
+    return f"{label}  {MEANING[label]}" if label in MEANING else label
+
+
+def bundled(title: str) -> Model | None:
+    """The bundled model of that title, if there is one."""
+    from .. import models
+
+    try:
+        name, _, choices = title.rstrip(")").partition("(")
+        network = dict(part.split("=") for part in choices.split(", ") if part).get("network")
+        found = models.load_model(name, **({"network": network} if network else {}))
+    except (EcgkitError, ValueError):
+        return None
+    return found if found.title == title else None
+
+
+def scalogram_of(rec: Record, model: Model | None) -> dict[str, Any] | None:
+    """The picture that the model looks at, before it is shrunk to the network's size."""
+    if model is None or model.contract.features is None:
+        return None
+    features = model.contract.features
+    if features.name != "stacked_scalogram":
+        return None
+    try:
+        shown = plot.seen_by(model, rec)
+    except EcgkitError as error:
+        return {"problem": str(error), "svg": "", "text": ""}
+    return {"problem": "", "svg": _safe(shown.svg()), "text": repr(shown)}
+
+
+def model_of(model: Model | None) -> dict[str, Any] | None:
+    """What the model is, its contract, its training, and its figures beside the paper's."""
+    if model is None:
+        return None
+    card = model.card
+    network = model.variant.get("network", "")
+    trained = card.networks.get(network) if "bundled" in model.weights else None
+    return {
+        "facts": model._facts(),
+        "title": model.title,
+        "contract": model.contract._rows(),
+        "data": _data_of(card) if trained else [],
+        "training": _training_of(trained) if trained else [],
+        "figures": figures_of(card, network),
+        "classes": _classes_of(card, trained),
+        "note": trained.metrics_note if trained else "",
+    }
+
+
+def figures_of(card: Any, network: str) -> list[tuple[str, str, str, str, str]]:
+    """(what, metric, paper, measured, data and split): the paper's figure or ours, never both.
+
+    Windows are shown for ``network`` only.
+    """
+    rows = [
+        (
+            plain(r["model"]),
+            plain(r["metric"]),
+            plain(r["value"]),
+            "",
+            f"{plain(r.get('data')) or 'data unknown'}; split {plain(r.get('split')) or 'unknown'}",
+        )
+        for r in card.paper_reported
+    ]
+    data = f"{card.data.get('name', '')} {card.data.get('version', '')}".strip()
+    for name, net in card.networks.items():
+        for unit, m in net.metrics.items():
+            if unit != "ecg" and name != network:
+                continue
+            where = f"{data}, test part, n={m.n}"
+            for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
+                what = f"{name}, per {'ECG' if unit == 'ecg' else unit}"
+                rows.append((what, metric.replace("_", " "), "", str(getattr(m, metric)), where))
+    return rows
+
+
+def _data_of(card: Any) -> list[tuple[str, str]]:
+    return [(k.replace("_", " "), text) for k, v in card.data.items() if (text := plain(v))]
+
+
+def _training_of(trained: Any) -> list[tuple[str, str]]:
+    rows = [("seed", str(trained.seed)), ("made by", trained.script)]
+    return rows + [
+        (str(k).replace("_", " "), text) for k, v in trained.training.items() if (text := plain(v))
+    ]
+
+
+def _classes_of(card: Any, trained: Any) -> list[tuple[str, ...]]:
+    if trained is None or "ecg" not in trained.metrics:
+        return []
+    metrics = trained.metrics["ecg"]
+    return [
+        (_long(label), str(c.precision), str(c.recall), str(c.f1), str(c.support))
+        for label, c in metrics.per_class.items()
+    ]
