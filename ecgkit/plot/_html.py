@@ -60,7 +60,7 @@ def plain(value: Any) -> str:
         return ""
     if isinstance(value, Mapping):
         pairs = ((key, plain(item)) for key, item in value.items())
-        value = ", ".join(f"{key} {text}" for key, text in pairs if text)
+        value = "; ".join(f"{key}: {text}" for key, text in pairs if text)
     elif isinstance(value, (list, tuple, set, frozenset)):
         texts = list(filter(None, map(plain, value)))
         same = (
