@@ -85,6 +85,7 @@ ek_poll(void); /* for long serial loops: EK_EINTR when the caller wants to stop 
 size_t ek_threads_get(void);   /* process setting; the affinity count unless set */
 void ek_threads_set(size_t n); /* 0: back to the affinity count */
 size_t ek_threads_affinity(void);
+size_t ek_threads_now(void); /* what ek_parallel_for would use here */
 
 /* A run scope belongs to one call from outside: thread limit (0 = process setting) and a poll hook
  * that returns non-zero to stop. It lives on the calling thread; scopes nest. The hook is called at

@@ -58,6 +58,11 @@ size_t ek_threads_get(void) {
     return n ? n : ek_threads_affinity();
 }
 
+size_t ek_threads_now(void) {
+    if (inside_job) return 1;
+    return scope_now && scope_now->threads ? scope_now->threads : ek_threads_get();
+}
+
 void ek_threads_set(size_t n) {
     atomic_store(&thread_setting, n > MAX_WORKERS ? MAX_WORKERS : n);
 }
@@ -243,7 +248,7 @@ ek_status ek_parallel_for(size_t n, size_t grain, ek_body fn, void *ctx) {
     if (n == 0) return EK_OK;
     if (grain == 0) grain = 1;
     job j = {.fn = fn, .ctx = ctx, .n = n, .grain = grain, .pieces = (n - 1) / grain + 1};
-    size_t threads = scope_now && scope_now->threads ? scope_now->threads : ek_threads_get();
+    size_t threads = ek_threads_now();
     if (threads > j.pieces) threads = j.pieces;
     if (threads > 1 && !inside_job && pthread_mutex_trylock(&pool.owner) == 0) {
         run_shared(&j, threads - 1);

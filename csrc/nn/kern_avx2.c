@@ -1,0 +1,22 @@
+/* AVX2 and FMA: tiles of 6 x 16. */
+#include "nn_kern.h"
+#include "vec_avx2.h"
+#include "tile_impl.h"
+#include "math_impl.h"
+#include "ops_impl.h"
+
+static void tile(const ek_tile *t) {
+    switch (t->rows) {
+        EK_TILE_CASE(1)
+        EK_TILE_CASE(2)
+        EK_TILE_CASE(3)
+        EK_TILE_CASE(4)
+        EK_TILE_CASE(5)
+        EK_TILE_CASE(6)
+    }
+}
+
+const ek_nn_isa ek_nn_isa_avx2 = {
+    "avx2",     EK_CPU_AVX2, VF,  6,   tile,     dw_row,  max_window, mean_window,
+    lstm_block, act,         add, mul, affine16, softmax, layer_norm,
+};

@@ -1,0 +1,27 @@
+/* AVX-512: tiles of 10 x 32. On Zen 4 ten rows reach 117 GFLOP/s of 118 per core, twelve and more
+ * 109-113. */
+#include "nn_kern.h"
+#include "vec_avx512.h"
+#include "tile_impl.h"
+#include "math_impl.h"
+#include "ops_impl.h"
+
+static void tile(const ek_tile *t) {
+    switch (t->rows) {
+        EK_TILE_CASE(1)
+        EK_TILE_CASE(2)
+        EK_TILE_CASE(3)
+        EK_TILE_CASE(4)
+        EK_TILE_CASE(5)
+        EK_TILE_CASE(6)
+        EK_TILE_CASE(7)
+        EK_TILE_CASE(8)
+        EK_TILE_CASE(9)
+        EK_TILE_CASE(10)
+    }
+}
+
+const ek_nn_isa ek_nn_isa_avx512 = {
+    "avx512",   EK_CPU_AVX512, VF,  10,  tile,     dw_row,  max_window, mean_window,
+    lstm_block, act,           add, mul, affine16, softmax, layer_norm,
+};

@@ -1,0 +1,152 @@
+/* The formulas in plain C: the oracle of the vector kernels, and what runs where there is no AVX2.
+ */
+#include "nn_kern.h"
+#include <math.h>
+
+enum { WIDTH = 8, ROWS = 4 };
+
+static float clampf(float x, float lo, float hi) { /* NaN passes */
+    const float y = x < lo ? lo : x;
+    return y > hi ? hi : y;
+}
+
+static void tile(const ek_tile *t) {
+    const size_t panel = t->columns > WIDTH ? 2 * WIDTH : WIDTH;
+    for (size_t r = 0; r < t->rows; r++) {
+        const float *a = t->a[r] + t->a_off, *b = t->b;
+        float acc[2 * WIDTH];
+        for (size_t j = 0; j < panel; j++) acc[j] = t->bias[j];
+        for (size_t k = 0; k < t->runs; k++)
+            for (ptrdiff_t i = 0; i < t->run[k].length; i++, b += panel)
+                for (size_t j = 0; j < panel; j++) acc[j] += a[t->run[k].offset + i] * b[j];
+        for (size_t j = 0; j < t->columns; j++) {
+            const ptrdiff_t v = (ptrdiff_t)(j / WIDTH), lane = (ptrdiff_t)(j % WIDTH);
+            float y = acc[j];
+            if (t->res != NULL) y += t->res[r][t->res_off + v * t->res_step + lane];
+            t->c[r][t->c_off + v * t->c_step + lane] = clampf(y, t->lo, t->hi);
+        }
+    }
+}
+
+static void dw_row(const ek_dw_row *d) {
+    for (size_t i = 0; i < d->n; i++)
+        for (size_t l = 0; l < EK_LANES; l++) {
+            float acc = d->bias[l];
+            for (size_t y = 0; y < d->kh; y++)
+                for (size_t x = 0; x < d->kw; x++)
+                    acc += d->x[(ptrdiff_t)i * d->step + (ptrdiff_t)y * d->tap_y +
+                                (ptrdiff_t)x * d->tap_x + (ptrdiff_t)l] *
+                           d->w[(y * d->kw + x) * EK_LANES + l];
+            d->out[i * EK_LANES + l] = clampf(acc, d->lo, d->hi);
+        }
+}
+
+static void max_window(const ek_window *w) {
+    for (size_t l = 0; l < w->lanes; l++) {
+        float best = -INFINITY;
+        for (size_t y = w->y0; y < w->y1; y++)
+            for (size_t x = w->x0; x < w->x1; x++) {
+                const float v = w->x[(ptrdiff_t)y * w->pitch + (ptrdiff_t)(x * EK_LANES + l)];
+                if (v > best || isnan(v)) best = v;
+            }
+        w->out[l] = best;
+    }
+}
+
+static void mean_window(const ek_window *w) {
+    for (size_t l = 0; l < w->lanes; l++) {
+        double sum = 0.0;
+        for (size_t y = w->y0; y < w->y1; y++)
+            for (size_t x = w->x0; x < w->x1; x++)
+                sum += (double)w->x[(ptrdiff_t)y * w->pitch + (ptrdiff_t)(x * EK_LANES + l)];
+        w->out[l] = (float)sum * w->scale;
+    }
+}
+
+static float sigmoidf(float x) {
+    return 1.0f / (1.0f + expf(-x));
+}
+
+static void lstm_block(const ek_lstm_block *b) {
+    for (size_t r = 0; r < b->rows; r++) {
+        float acc[4 * WIDTH];
+        for (size_t j = 0; j < 4 * WIDTH; j++) acc[j] = b->xg[r][b->xg_off + (ptrdiff_t)j];
+        for (size_t k = 0; k < b->hidden; k++)
+            for (size_t j = 0; j < 4 * WIDTH; j++) acc[j] += b->h[r][k] * b->w[k * 4 * WIDTH + j];
+        float *c = b->c[r] + b->c_off;
+        for (size_t j = 0; j < WIDTH; j++) {
+            c[j] = sigmoidf(acc[WIDTH + j]) * c[j] + sigmoidf(acc[j]) * tanhf(acc[2 * WIDTH + j]);
+            if (j < b->lanes)
+                b->out[r][b->out_off + (ptrdiff_t)j] = sigmoidf(acc[3 * WIDTH + j]) * tanhf(c[j]);
+        }
+    }
+}
+
+static float act1(ek_act kind, float param, float x) {
+    switch (kind) {
+    case EK_ACT_RELU:
+        return x < 0.0f ? 0.0f : x;
+    case EK_ACT_RELU6:
+        return clampf(x, 0.0f, 6.0f);
+    case EK_ACT_SIGMOID:
+        return sigmoidf(x);
+    case EK_ACT_TANH:
+        return tanhf(x);
+    case EK_ACT_SILU:
+        return x / (1.0f + expf(-x));
+    case EK_ACT_GELU:
+        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case EK_ACT_GELU_TANH:
+        return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case EK_ACT_LEAKY:
+        return x < 0.0f ? param * x : x;
+    case EK_ACT_EXP:
+        return expf(x);
+    default:
+        return x;
+    }
+}
+
+static void act(ek_act kind, float param, float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] = act1(kind, param, x[i]);
+}
+
+static void add(const float *x, const float *y, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i];
+}
+
+static void mul(const float *x, const float *y, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = x[i] * y[i];
+}
+
+static void affine16(const float *x, const float *scale, const float *shift, float *out, size_t n) {
+    for (size_t i = 0; i < n * EK_LANES; i++)
+        out[i] = x[i] * scale[i % EK_LANES] + shift[i % EK_LANES];
+}
+
+static void softmax(const float *x, float *out, size_t n) {
+    float top = -INFINITY;
+    for (size_t i = 0; i < n; i++) top = x[i] > top || isnan(x[i]) ? x[i] : top;
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = expf(x[i] - top);
+        sum += (double)out[i];
+    }
+    for (size_t i = 0; i < n; i++) out[i] *= (float)(1.0 / sum);
+}
+
+static void layer_norm(const float *x, const float *scale, const float *shift, float eps,
+                       float *out, size_t n) {
+    double sum = 0.0, squares = 0.0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i];
+    const double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const double inverse = 1.0 / sqrt(squares / (double)n + (double)eps);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)(((double)x[i] - mean) * inverse) * scale[i] + shift[i];
+}
+
+const ek_nn_isa ek_nn_isa_ref = {
+    "ref",      0,   WIDTH, ROWS, tile,     dw_row,  max_window, mean_window,
+    lstm_block, act, add,   mul,  affine16, softmax, layer_norm,
+};

@@ -1,0 +1,103 @@
+/* nn_kern.h: what an instruction set brings to the engine. Internal to csrc/nn.
+ * Pictures and signals lie channel-blocked: (item, block, y, x, 16 channels); the lanes beyond the
+ * last channel hold anything and are never read by a kernel that mixes channels. Everything else
+ * lies in plain row-major order. */
+#ifndef EK_NN_KERN_H
+#define EK_NN_KERN_H
+#include "ek_core.h"
+
+enum { EK_LANES = 16, EK_TILE_ROWS = 10, EK_LSTM_ROWS = 4 };
+
+typedef enum {
+    EK_ACT_NONE,
+    EK_ACT_RELU,
+    EK_ACT_RELU6,
+    EK_ACT_SIGMOID,
+    EK_ACT_TANH,
+    EK_ACT_SILU,
+    EK_ACT_GELU,      /* erf */
+    EK_ACT_GELU_TANH, /* tanh approximation */
+    EK_ACT_LEAKY,     /* slope = parameter */
+    EK_ACT_EXP,
+    EK_ACT_COUNT,
+} ek_act;
+
+/* A stretch of the inner dimension that lies contiguous in memory, `offset` floats from a row's
+ * origin. */
+typedef struct {
+    int32_t offset, length;
+} ek_run;
+
+/* One output tile of rows x columns: c[r][.] = clamp(bias + sum_k a[r][k] * b[k][.] + res[r][.],
+ * lo, hi). k walks the runs in order, one fused multiply-add after the other, so a row's bits do
+ * not depend on its tile. A NaN passes the clamp. The columns are one panel of one or two vectors;
+ * vector v of a row lies at c[r] + v*c_step. */
+typedef struct {
+    const float *const *a;
+    float *const *c;
+    const float *const *res; /* NULL: none */
+    const float *b;          /* (k, vectors * width), contiguous */
+    const float *bias;       /* vectors * width, padded with zeros */
+    const ek_run *run;
+    size_t runs, rows, columns;
+    ptrdiff_t a_off, c_off, res_off; /* added to every a, c, res */
+    ptrdiff_t c_step, res_step;
+    float lo, hi;
+} ek_tile;
+
+/* One row of a depthwise convolution in one block of 16 channels. */
+typedef struct {
+    const float *x; /* first tap of the first output */
+    float *out;
+    const float *w;         /* (kh, kw, 16) */
+    const float *bias;      /* 16 */
+    size_t n, kh, kw;       /* outputs in the row, taps */
+    ptrdiff_t step;         /* floats from one output's first tap to the next one's */
+    ptrdiff_t tap_y, tap_x; /* floats between taps */
+    float lo, hi;
+} ek_dw_row;
+
+/* A window of one block: rows y0..y1, columns x0..x1 of x, `pitch` floats between rows. */
+typedef struct {
+    const float *x;
+    ptrdiff_t pitch;
+    size_t y0, y1, x0, x1;
+    float scale; /* the average's 1/count */
+    float *out;
+    size_t lanes; /* channels to write */
+} ek_window;
+
+/* One time step of one LSTM block of `width` hidden units for up to EK_LSTM_ROWS sequences. */
+typedef struct {
+    const float *const *h; /* previous hidden rows */
+    const float *const
+        *xg; /* input part of the gates with both biases: i, f, g, o of this block, width each */
+    float *const *c;   /* cell state of this block, width floats, updated */
+    float *const *out; /* where this block's hidden units go */
+    const float *w;    /* (hidden, 4*width) */
+    ptrdiff_t xg_off, c_off, out_off;
+    size_t rows, hidden, lanes;
+} ek_lstm_block;
+
+typedef struct {
+    const char *name;
+    unsigned need;
+    size_t width, rows; /* floats in a vector; rows of the widest tile */
+    void (*tile)(const ek_tile *t);
+    void (*dw_row)(const ek_dw_row *d);
+    void (*max_window)(const ek_window *w);
+    void (*mean_window)(const ek_window *w);
+    void (*lstm_block)(const ek_lstm_block *b);
+    void (*act)(ek_act kind, float param, float *x, size_t n);         /* in place */
+    void (*add)(const float *x, const float *y, float *out, size_t n); /* out may be x or y */
+    void (*mul)(const float *x, const float *y, float *out, size_t n);
+    void (*affine16)(const float *x, const float *scale, const float *shift, float *out,
+                     size_t n); /* n groups of 16 */
+    void (*softmax)(const float *x, float *out, size_t n);
+    void (*layer_norm)(const float *x, const float *scale, const float *shift, float eps,
+                       float *out, size_t n);
+} ek_nn_isa;
+
+extern const ek_nn_isa ek_nn_isa_ref, ek_nn_isa_avx2, ek_nn_isa_avx512;
+
+#endif

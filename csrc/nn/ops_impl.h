@@ -1,0 +1,189 @@
+/* ops_impl.h: the other kernels over vec_*.h: depthwise rows, windows, LSTM blocks, rows of
+ * numbers. */
+
+enum { HALVES = EK_LANES / VF, STRIP = VF == 16 ? 8 : 6 };
+
+ALWAYS void dw_strip(const ek_dw_row *d, const float *x, float *out, size_t lane,
+                     const size_t count) {
+    vf acc[STRIP];
+    const float *w = d->w + lane;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < count; i++) acc[i] = vf_load(d->bias + lane);
+    for (size_t ky = 0; ky < d->kh; ky++) {
+        const float *row = x + (ptrdiff_t)ky * d->tap_y + (ptrdiff_t)lane;
+        for (size_t kx = 0; kx < d->kw; kx++, w += EK_LANES, row += d->tap_x) {
+            const vf wv = vf_load(w);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < count; i++)
+                acc[i] = vf_fma(vf_load(row + (ptrdiff_t)i * d->step), wv, acc[i]);
+        }
+    }
+    const vf lo = vf_set1(d->lo), hi = vf_set1(d->hi);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < count; i++)
+        vf_store(out + i * EK_LANES + lane, vf_min(hi, vf_max(lo, acc[i])));
+}
+
+static void dw_row(const ek_dw_row *d) {
+    size_t i = 0;
+    for (; i + STRIP <= d->n; i += STRIP)
+        for (size_t h = 0; h < HALVES; h++)
+            dw_strip(d, d->x + (ptrdiff_t)i * d->step, d->out + i * EK_LANES, h * VF, STRIP);
+    for (; i < d->n; i++)
+        for (size_t h = 0; h < HALVES; h++)
+            dw_strip(d, d->x + (ptrdiff_t)i * d->step, d->out + i * EK_LANES, h * VF, 1);
+}
+
+static inline void put_lanes(float *out, size_t lane, vf v, size_t lanes) {
+    if (lanes >= lane + VF)
+        vf_store(out + lane, v);
+    else if (lanes > lane)
+        vf_store_n(out + lane, v, lanes - lane);
+}
+
+static void max_window(const ek_window *w) {
+    for (size_t h = 0; h < HALVES; h++) {
+        vf best = vf_set1(-__builtin_inff());
+        for (size_t y = w->y0; y < w->y1; y++) {
+            const float *row = w->x + (ptrdiff_t)y * w->pitch + h * VF;
+            for (size_t i = w->x0; i < w->x1; i++) {
+                const vf v = vf_load(row + i * EK_LANES);
+                best = vf_where_nan(best, best, vf_max(best, v));
+            }
+        }
+        put_lanes(w->out, h * VF, best, w->lanes);
+    }
+}
+
+/* Sums of at most 64 terms are added up, so that the error of a long mean stays small. */
+static void mean_window(const ek_window *w) {
+    for (size_t h = 0; h < HALVES; h++) {
+        vf total = vf_set1(0.0f);
+        for (size_t y = w->y0; y < w->y1; y++) {
+            const float *row = w->x + (ptrdiff_t)y * w->pitch + h * VF;
+            for (size_t i = w->x0; i < w->x1;) {
+                const size_t stop = w->x1 - i > 64 ? i + 64 : w->x1;
+                vf part = vf_set1(0.0f);
+                for (; i < stop; i++) part = vf_add(part, vf_load(row + i * EK_LANES));
+                total = vf_add(total, part);
+            }
+        }
+        put_lanes(w->out, h * VF, vf_mul(total, vf_set1(w->scale)), w->lanes);
+    }
+}
+
+ALWAYS void lstm_rows(const ek_lstm_block *b, const size_t rows) {
+    vf acc[EK_LSTM_ROWS][4];
+    const float *h[EK_LSTM_ROWS], *w = b->w;
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++) {
+        h[r] = b->h[r];
+#pragma GCC unroll 4
+        for (size_t g = 0; g < 4; g++) acc[r][g] = vf_load(b->xg[r] + b->xg_off + g * VF);
+    }
+    for (size_t k = 0; k < b->hidden; k++, w += 4 * VF) {
+        vf wv[4];
+#pragma GCC unroll 4
+        for (size_t g = 0; g < 4; g++) wv[g] = vf_load(w + g * VF);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            const vf x = vf_bcast(h[r] + k);
+#pragma GCC unroll 4
+            for (size_t g = 0; g < 4; g++) acc[r][g] = vf_fma(x, wv[g], acc[r][g]);
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++) {
+        float *c = b->c[r] + b->c_off;
+        const vf keep = vf_mul(vf_sigmoid(acc[r][1]), vf_load(c));
+        const vf cell = vf_fma(vf_sigmoid(acc[r][0]), vf_tanh(acc[r][2]), keep);
+        vf_store(c, cell);
+        const vf y = vf_mul(vf_sigmoid(acc[r][3]), vf_tanh(cell));
+        if (b->lanes >= VF)
+            vf_store(b->out[r] + b->out_off, y);
+        else
+            vf_store_n(b->out[r] + b->out_off, y, b->lanes);
+    }
+}
+
+static void lstm_block(const ek_lstm_block *b) {
+    switch (b->rows) {
+    case 1:
+        lstm_rows(b, 1);
+        break;
+    case 2:
+        lstm_rows(b, 2);
+        break;
+    case 3:
+        lstm_rows(b, 3);
+        break;
+    default:
+        lstm_rows(b, 4);
+    }
+}
+
+static void act(ek_act kind, float param, float *x, size_t n) {
+    const vf p = vf_set1(param);
+    size_t i = 0;
+    for (; i + VF <= n; i += VF) vf_store(x + i, vf_act(kind, p, vf_load(x + i)));
+    if (i < n) vf_store_n(x + i, vf_act(kind, p, vf_load_n(x + i, n - i)), n - i);
+}
+
+static void add(const float *x, const float *y, float *out, size_t n) {
+    size_t i = 0;
+    for (; i + VF <= n; i += VF) vf_store(out + i, vf_add(vf_load(x + i), vf_load(y + i)));
+    for (; i < n; i++) out[i] = x[i] + y[i];
+}
+
+static void mul(const float *x, const float *y, float *out, size_t n) {
+    size_t i = 0;
+    for (; i + VF <= n; i += VF) vf_store(out + i, vf_mul(vf_load(x + i), vf_load(y + i)));
+    for (; i < n; i++) out[i] = x[i] * y[i];
+}
+
+static void affine16(const float *x, const float *scale, const float *shift, float *out, size_t n) {
+    for (size_t h = 0; h < HALVES; h++) {
+        const vf s = vf_load(scale + h * VF), t = vf_load(shift + h * VF);
+        for (size_t i = 0; i < n; i++) {
+            const size_t at = i * EK_LANES + h * VF;
+            vf_store(out + at, vf_fma(vf_load(x + at), s, t));
+        }
+    }
+}
+
+static void softmax(const float *x, float *out, size_t n) {
+    float top = -__builtin_inff();
+    for (size_t i = 0; i < n; i++) top = x[i] > top || x[i] != x[i] ? x[i] : top;
+    const vf t = vf_set1(top);
+    double sum = 0.0; /* double: an f32 sum of many small terms loses digits */
+    for (size_t i = 0; i < n; i += VF) {
+        const size_t m = n - i < VF ? n - i : VF;
+        float part[VF];
+        const vf e = vf_exp(vf_sub(vf_load_n(x + i, m), t));
+        vf_store_n(out + i, e, m);
+        vf_store(part, e);
+        for (size_t j = 0; j < m; j++) sum += (double)part[j];
+    }
+    const vf inverse = vf_set1((float)(1.0 / sum));
+    for (size_t i = 0; i < n; i += VF) {
+        const size_t m = n - i < VF ? n - i : VF;
+        vf_store_n(out + i, vf_mul(vf_load_n(out + i, m), inverse), m);
+    }
+}
+
+static void layer_norm(const float *x, const float *scale, const float *shift, float eps,
+                       float *out, size_t n) {
+    double sum = 0.0, squares = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) sum += (double)x[i];
+    const double mean = sum / (double)n;
+#pragma omp simd reduction(+ : squares)
+    for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+    const vf m = vf_set1((float)mean);
+    const vf inverse = vf_set1((float)(1.0 / __builtin_sqrt(squares / (double)n + (double)eps)));
+    for (size_t i = 0; i < n; i += VF) {
+        const size_t k = n - i < VF ? n - i : VF;
+        const vf y = vf_mul(vf_sub(vf_load_n(x + i, k), m), inverse);
+        vf_store_n(out + i, vf_fma(y, vf_load_n(scale + i, k), vf_load_n(shift + i, k)), k);
+    }
+}

@@ -1,0 +1,306 @@
+"""A compiled network: immutable, shared freely between threads, run in C."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+
+from .._config import _core
+from .._typing import F32, Array, ArrayLike
+from ..errors import LayoutError
+
+__all__ = ["CompiledProgram", "Profile"]
+
+_VARIANTS = 8  # programs kept per set of taps
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """The C program of one set of outputs."""
+
+    capsule: object
+    rows: tuple[dict, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...]
+
+
+class CompiledProgram:
+    """What :meth:`Program.compile` returns.
+
+    Calling it runs a whole batch in C without the GIL: whole samples on different threads, and the threads share each
+    layer where there are fewer samples than threads. The result has the same bits for any batch size and thread count.
+    ``print`` shows the layers; :meth:`profile` times them.
+    """
+
+    def __init__(self, name, nodes, outputs, planner):
+        self.name = name
+        self._nodes, self._outputs, self._planner = nodes, outputs, planner
+        self._inputs = tuple(n for n in nodes if n.op == "input")
+        self._lock = Lock()
+        self._variants: dict[tuple[str, ...], _Engine] = {}
+        self._main = self._build(())
+
+    def _build(self, taps: tuple[str, ...]) -> _Engine:
+        by_name = {n.name: n.index for n in self._nodes}
+        unknown = [t for t in taps if t not in by_name]
+        if unknown:
+            raise ValueError(
+                f"{self.name}: no layer is called {', '.join(map(repr, unknown))}; layers: {', '.join(by_name)}"
+            )
+        outputs = (*self._outputs, *((t, by_name[t]) for t in taps))
+        plan = self._planner(self._nodes, outputs, _core.nn_width())
+        block = _block(self._nodes, plan)
+        capsule = _core.nn_new(tuple(plan.bufs), plan.slots, block, tuple(plan.steps))
+        shapes = tuple(self._nodes[i].shape for _, i in outputs)
+        return _Engine(capsule, tuple(plan.rows), shapes, tuple(name for name, _ in outputs))
+
+    def _engine(self, taps: Sequence[str]) -> _Engine:
+        if isinstance(taps, str):
+            raise TypeError(
+                f"{self.name}: taps must be a sequence of layer names, got the string {taps!r}; pass ({taps!r},)"
+            )
+        key = tuple(taps)
+        if not key:
+            return self._main
+        with self._lock:
+            engine = self._variants.get(key)
+        if engine is None:
+            engine = self._build(key)
+            with self._lock:
+                while len(self._variants) >= _VARIANTS:
+                    self._variants.pop(next(iter(self._variants)))
+                self._variants[key] = engine
+        return engine
+
+    # ---- running
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample of every input, in the order they are passed."""
+        return {n.name: n.shape for n in self._inputs}
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample of every output."""
+        return dict(zip(self._main.names, self._main.shapes))
+
+    def _check_inputs(self, x) -> tuple[list[F32], int]:
+        if len(self._inputs) == 1:
+            given = [x[self._inputs[0].name] if isinstance(x, Mapping) else x]
+        elif isinstance(x, Mapping):
+            missing = [n.name for n in self._inputs if n.name not in x]
+            if missing:
+                raise LayoutError(f"{self.name}: inputs {', '.join(missing)} are missing")
+            given = [x[n.name] for n in self._inputs]
+        else:
+            given = list(x) if isinstance(x, (tuple, list)) else [x]
+            if len(given) != len(self._inputs):
+                names = ", ".join(n.name for n in self._inputs)
+                raise LayoutError(
+                    f"{self.name}: wanted {len(self._inputs)} inputs ({names}) as a tuple, got {len(given)}"
+                )
+        arrays = []
+        for node, value in zip(self._inputs, given):
+            a = np.asarray(value)
+            if a.dtype.kind not in "fiu":
+                raise TypeError(
+                    f"{self.name}: {node.name} must hold real numbers, got dtype {a.dtype}"
+                )
+            if a.shape[1:] != node.shape or a.ndim == 0:
+                wanted = "(n, " + ", ".join(map(str, node.shape)) + ")" if node.shape else "(n,)"
+                hint = "; add the batch axis: x[None]" if a.shape == node.shape else ""
+                raise LayoutError(
+                    f"{self.name}: {node.name} must have shape {wanted}, got {a.shape}{hint}"
+                )
+            arrays.append(np.ascontiguousarray(a, np.float32))
+        n = len(arrays[0])
+        if any(len(a) != n for a in arrays):
+            raise LayoutError(
+                f"{self.name}: inputs hold {[len(a) for a in arrays]} samples; they must agree"
+            )
+        return arrays, n
+
+    def __call__(
+        self,
+        x: ArrayLike,
+        out: Array | None = None,
+        taps: Sequence[str] = (),
+        threads: int | None = None,
+    ):
+        """Run a batch.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, *sample)
+            Or a tuple or mapping of arrays where the network has several inputs.
+        out : ndarray, optional
+            float32, C-contiguous, ``(n, *output)``; a tuple of them for several outputs. It must not overlap ``x``.
+        taps : sequence of str
+            Names of layers whose values to return as well. A tapped value is kept apart from the fusion that would
+            have swallowed it, so a program is built for each set of taps, once.
+        threads : int, optional
+            Default: the process setting.
+
+        Returns
+        -------
+        ndarray, float32, or tuple of ndarray
+            With ``taps``: ``(result, {name: ndarray})``.
+
+        Raises
+        ------
+        LayoutError
+            Wrong shape: the message has the wanted one.
+        """
+        engine = self._engine(taps)
+        arrays, n = self._check_inputs(x)
+        results = self._results(engine, n, out, arrays)
+        _core.nn_run(engine.capsule, n, (*arrays, *results), threads)
+        count = len(self._outputs)
+        first = results[0] if count == 1 else tuple(results[:count])
+        return (first, dict(zip(taps, results[count:]))) if taps else first
+
+    def _results(self, engine: _Engine, n: int, out, arrays) -> list[F32]:
+        count = len(self._outputs)
+        given: tuple = (
+            () if out is None else tuple(out) if isinstance(out, (tuple, list)) else (out,)
+        )
+        if given and len(given) != count:
+            raise LayoutError(f"{self.name}: out must be {count} arrays, got {len(given)}")
+        results = []
+        for i, shape in enumerate(engine.shapes):
+            if i >= len(given):
+                results.append(np.empty((n, *shape), np.float32))
+                continue
+            o = given[i]
+            fits = isinstance(o, np.ndarray) and o.dtype == np.float32 and o.shape == (n, *shape)
+            if not fits or not o.flags.c_contiguous or not o.flags.writeable or not o.flags.aligned:
+                got = f"{o.dtype} {o.shape}" if isinstance(o, np.ndarray) else type(o).__name__
+                raise LayoutError(
+                    f"{self.name}: out must be a writeable C-contiguous float32 array of shape {(n, *shape)}, got {got}"
+                )
+            if any(np.may_share_memory(o, other) for other in (*arrays, *results)):
+                raise LayoutError(
+                    f"{self.name}: out shares memory with another array; pass another one"
+                )
+            results.append(o)
+        return results
+
+    # ---- looking at it
+
+    def profile(self, x: ArrayLike, repeat: int = 5) -> "Profile":
+        """Time every step on one thread.
+
+        Parameters
+        ----------
+        x : array_like
+            A batch, as for a call.
+        repeat : int
+            Runs; the fastest time of each step counts.
+        """
+        arrays, n = self._check_inputs(x)
+        results = self._results(self._main, n, None, arrays)
+        runs = [
+            _core.nn_profile(self._main.capsule, n, (*arrays, *results))
+            for _ in range(max(1, repeat) + 1)
+        ]
+        return Profile(
+            self.name, n, self._main.rows, tuple(np.min(runs[1:], axis=0)), _core.nn_peak()
+        )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one sample in convolutions, linear and recurrent layers."""
+        return sum(r["macs"] for r in self._main.rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed weights."""
+        return _core.nn_facts(self._main.capsule)["weight_bytes"]
+
+    @property
+    def arena_nbytes(self) -> int:
+        """Bytes of scratch one thread uses."""
+        return _core.nn_facts(self._main.capsule)["arena_bytes"]
+
+    @property
+    def isa(self) -> str:
+        """The instruction set it was compiled for."""
+        return _core.nn_facts(self._main.capsule)["isa"]
+
+    def __str__(self) -> str:
+        rows = [("layer", "op", "output", "MMAC", "kB", "kernel")]
+        for r in self._main.rows:
+            rows.append((r["name"], r["op"], "x".join(map(str, r["shape"])), f"{r['macs'] / 1e6:.3f}",
+                         f"{r['bytes'] / 1e3:.1f}", r["kernel"]))  # fmt: skip
+        total = (f"{self.macs / 1e6:.1f} MMAC a sample, {self.nbytes / 1e6:.2f} MB of packed weights, "
+                 f"{self.arena_nbytes / 1e6:.2f} MB of scratch a thread, {self.isa}")  # fmt: skip
+        return f"{self.name}: {self.inputs} -> {self.outputs}\n{table(rows)}\n{total}"
+
+    def __repr__(self) -> str:
+        return f"<CompiledProgram {self.name!r}: {len(self._main.rows)} steps, {self.macs / 1e6:.1f} MMAC, {self.isa}>"
+
+    def __reduce__(self):
+        return CompiledProgram, (self.name, self._nodes, self._outputs, self._planner)
+
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes
+
+    def __copy__(self):
+        return self
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Seconds of every step of one run; ``print`` shows GFLOP/s beside the machine's peak."""
+
+    name: str
+    n: int
+    rows: tuple[dict, ...]
+    seconds: tuple[float, ...]
+    peak: float
+
+    def __str__(self) -> str:
+        rows = [("layer", "op", "ms", "%", "GFLOP/s", "of peak")]
+        total = sum(self.seconds) or 1.0
+        for r, s in zip(self.rows, self.seconds):
+            rate = 2e-9 * r["macs"] * self.n / s if s > 0 else 0.0
+            rows.append((r["name"], r["op"], f"{s * 1e3:.3f}", f"{100 * s / total:.1f}",
+                         f"{rate:.1f}" if r["macs"] else "", f"{100 * rate / self.peak:.0f} %" if r["macs"] else ""))  # fmt: skip
+        rate = 2e-9 * sum(r["macs"] for r in self.rows) * self.n / total
+        rows.append(
+            (
+                "total",
+                "",
+                f"{total * 1e3:.3f}",
+                "100",
+                f"{rate:.1f}",
+                f"{100 * rate / self.peak:.0f} %",
+            )
+        )
+        return f"{self.name}, {self.n} samples, one thread, peak {self.peak:.0f} GFLOP/s\n{table(rows)}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned: text left, numbers right."""
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    right = [all(r[i][:1].isdigit() or not r[i] for r in rows[1:]) for i in range(len(widths))]
+    return "\n".join(
+        "  ".join(c.rjust(w) if far else c.ljust(w) for c, w, far in zip(r, widths, right)).rstrip()
+        for r in rows
+    )
+
+
+def _block(nodes, plan) -> int:
+    """Samples that go through the steps together: several where a layer has so few rows that its weights dominate."""
+    few = any(
+        s[0] == "lstm"
+        and s[2][0] < 4
+        or s[0] == "linear"
+        and s[2][0] < 4
+        and s[4][0].size > 1 << 16
+        for s in plan.steps
+    )
+    if not few:
+        return 1
+    return int(min(8, max(1, (1 << 20) // max(1, plan.arena))))
