@@ -71,12 +71,14 @@ def test_formats_round_trip_with_the_wfdb_writer(tmp_path, fmt, signals, length)
     bits = {80: 8, 16: 16, 24: 24, 32: 32, 212: 12}[fmt]
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     d = np.random.default_rng(fmt).integers(low, high, (length, signals), endpoint=True)
-    d[0, 0] = low  # the code of an invalid sample
+    d[-1, -1] = high
+    if d.size > 1:
+        d[0, 0] = low  # the code of an invalid sample
     leads = ["I", "II", "III"][:signals]
     facts = {"fmt": [str(fmt)], "adc_gain": [123.4], "baseline": [7]}
     facts = {key: value * signals for key, value in facts.items()}
     wfdb.wrsamp("r", 250, ["mV"] * signals, leads, d_signal=d, write_dir=str(tmp_path), **facts)
     rec = ek.read(tmp_path / "r")
     assert np.array_equal(rec.raw, d.T)
-    assert np.isnan(rec.signal[0, 0])
+    assert np.isnan(rec.signal[0, 0]) == (d.size > 1)
     assert_same_as_wfdb(tmp_path / "r")

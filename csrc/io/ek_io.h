@@ -71,8 +71,7 @@ EK_CHECK ek_status ek_wfdb_parse(const uint8_t *text, size_t bytes, ek_arena *tm
  * digits]. Returns the bytes used, 0 if there is no number or it over- or underflows. */
 size_t ek_io_number(const uint8_t *text, size_t bytes, double *value);
 
-/* Bytes that `samples` samples take, 0 for a format that is not unpacked here (16, 24, 32, 80, 212
- * are). */
+/* Bytes that `samples` samples take; 0 for a format other than 16, 24, 32, 80, 212. */
 size_t ek_wfdb_bytes(int format, size_t samples);
 /* The code of an invalid sample: -2^(bits-1). */
 int32_t ek_wfdb_invalid(int format);
@@ -88,13 +87,11 @@ EK_CHECK ek_status ek_wfdb_unpack_i32(int format, const uint8_t *src, size_t fra
 
 /* One signal: how its steps become millivolt. */
 typedef struct {
-    double gain,
-        factor; /* mV = (step - baseline) / gain * factor, in double, rounded once to float */
+    double gain, factor; /* mV = (step - baseline) / gain * factor in double, then to float */
     int32_t baseline, invalid;
 } ek_wfdb_scale;
 
-/* x[i] = scaled raw[i], NaN where raw[i] is the invalid code. Returns the sum of raw modulo 2^32.
- */
+/* x[i] = scaled raw[i], NaN where raw[i] is the invalid code. Returns the sum of raw. */
 uint32_t ek_wfdb_scale_i16(const int16_t *raw, size_t n, ek_wfdb_scale s, float *x);
 uint32_t ek_wfdb_scale_i32(const int32_t *raw, size_t n, ek_wfdb_scale s, float *x);
 
@@ -111,5 +108,27 @@ typedef struct {
 EK_CHECK ek_status ek_wfdb_load(const ek_wfdb_file *file, size_t files, size_t frames,
                                 const ek_wfdb_scale *scale, int wide, void *raw, float *x,
                                 uint32_t *sum, ek_arena *tmp);
+
+/* One annotation. aux is a stretch of the file's bytes. */
+typedef struct {
+    int64_t sample;
+    uint8_t code, channel;
+    int8_t subtype, number;
+    ek_text aux;
+} ek_wfdb_annotation;
+
+/* Decode a list of annotations; with out NULL only count them (there are fewer than bytes/2).
+ * EK_EFORMAT: the list is cut off or malformed at byte *at. */
+EK_CHECK ek_status ek_wfdb_annotations(const uint8_t *data, size_t bytes, ek_wfdb_annotation *out,
+                                       size_t *count, size_t *at);
+
+/* SCP-ECG: `count` numbers in the default Huffman table; each takes at least one bit.
+ * EK_EFORMAT: the bytes end before. */
+EK_CHECK ek_status ek_scp_huffman(const uint8_t *src, size_t bytes, int32_t *out, size_t count);
+
+/* LZW with codes of 10 bits, as Philips XML stores leads; 1023 ends the stream. At most `room`
+ * bytes come out. EK_EFORMAT: a code that cannot be, or more than fits. */
+EK_CHECK ek_status ek_lzw10(const uint8_t *src, size_t bytes, uint8_t *out, size_t room,
+                            size_t *used);
 
 #endif

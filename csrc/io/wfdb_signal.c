@@ -4,33 +4,22 @@
 
 size_t ek_wfdb_bytes(int format, size_t samples) {
     switch (format) {
-    case 80:
-        return samples;
-    case 16:
-        return samples * 2;
-    case 24:
-        return samples * 3;
-    case 32:
-        return samples * 4;
-    case 212:
-        return samples + (samples + 1) / 2; /* two samples in three bytes */
-    default:
-        return 0;
+    case 80: return samples;
+    case 16: return samples * 2;
+    case 24: return samples * 3;
+    case 32: return samples * 4;
+    case 212: return samples + (samples + 1) / 2; /* two samples in three bytes */
+    default: return 0;
     }
 }
 
 int32_t ek_wfdb_invalid(int format) {
     switch (format) {
-    case 80:
-        return -128;
-    case 212:
-        return -2048;
-    case 24:
-        return -8388608;
-    case 32:
-        return INT32_MIN;
-    default:
-        return -32768;
+    case 80: return -128;
+    case 212: return -2048;
+    case 24: return -8388608;
+    case 32: return INT32_MIN;
+    default: return -32768;
     }
 }
 
@@ -77,10 +66,8 @@ static inline int32_t at_212(const uint8_t *p, size_t i) {
 ek_status ek_wfdb_unpack_i16(int format, const uint8_t *src, size_t frames, size_t n, int16_t *out,
                              size_t ldo) {
     switch (format) {
-    case 16:
-        ROWS(at_16, int16_t) return EK_OK;
-    case 80:
-        ROWS(at_80, int16_t) return EK_OK;
+    case 16: ROWS(at_16, int16_t) return EK_OK;
+    case 80: ROWS(at_80, int16_t) return EK_OK;
     case 212:
         if (n % 2 == 0) {
             ROWS_212(int16_t)
@@ -88,26 +75,19 @@ ek_status ek_wfdb_unpack_i16(int format, const uint8_t *src, size_t frames, size
             ROWS(at_212, int16_t)
         }
         return EK_OK;
-    default:
-        return EK_EVALUE;
+    default: return EK_EVALUE;
     }
 }
 
 ek_status ek_wfdb_unpack_i32(int format, const uint8_t *src, size_t frames, size_t n, int32_t *out,
                              size_t ldo) {
     switch (format) {
-    case 16:
-        ROWS(at_16, int32_t) return EK_OK;
-    case 24:
-        ROWS(at_24, int32_t) return EK_OK;
-    case 32:
-        ROWS(at_32, int32_t) return EK_OK;
-    case 80:
-        ROWS(at_80, int32_t) return EK_OK;
-    case 212:
-        ROWS(at_212, int32_t) return EK_OK;
-    default:
-        return EK_EVALUE;
+    case 16: ROWS(at_16, int32_t) return EK_OK;
+    case 24: ROWS(at_24, int32_t) return EK_OK;
+    case 32: ROWS(at_32, int32_t) return EK_OK;
+    case 80: ROWS(at_80, int32_t) return EK_OK;
+    case 212: ROWS(at_212, int32_t) return EK_OK;
+    default: return EK_EVALUE;
     }
 }
 

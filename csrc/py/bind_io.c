@@ -214,7 +214,137 @@ done:
     return result;
 }
 
+/* The text of an annotation: up to the NUL that some writers add. */
+static PyObject *one_aux(const uint8_t *bytes, const void *array, size_t i) {
+    ek_text t = ((const ek_wfdb_annotation *)array)[i].aux;
+    for (size_t k = 0; k < t.len; k++)
+        if (bytes[t.at + k] == 0) t.len = k;
+    return text_at(bytes, t);
+}
+
+static PyObject *annotation_table(const ekpy_sig *sig, const uint8_t *bytes,
+                                  const ek_wfdb_annotation *all, size_t n) {
+    static const int type[5] = {NPY_INT64, NPY_UINT8, NPY_INT8, NPY_UINT8, NPY_INT8};
+    const npy_intp shape[1] = {(npy_intp)n};
+    PyArrayObject *column[5] = {NULL};
+    PyObject *result = NULL;
+    for (int c = 0; c < 5; c++)
+        if ((column[c] = ekpy_out(sig, NULL, type[c], 1, shape, "column")) == NULL) goto done;
+    for (size_t i = 0; i < n; i++) {
+        ((int64_t *)PyArray_DATA(column[0]))[i] = all[i].sample;
+        ((uint8_t *)PyArray_DATA(column[1]))[i] = all[i].code;
+        ((int8_t *)PyArray_DATA(column[2]))[i] = all[i].subtype;
+        ((uint8_t *)PyArray_DATA(column[3]))[i] = all[i].channel;
+        ((int8_t *)PyArray_DATA(column[4]))[i] = all[i].number;
+    }
+    result = Py_BuildValue("(OOOOON)", (PyObject *)column[0], (PyObject *)column[1],
+                           (PyObject *)column[2], (PyObject *)column[3], (PyObject *)column[4],
+                           tuple_of(n, one_aux, bytes, all));
+done:
+    for (int c = 0; c < 5; c++) Py_XDECREF((PyObject *)column[c]);
+    return result;
+}
+
+static PyObject *py_wfdb_annotations(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                                     PyObject *kw) {
+    static const ekpy_sig sig = {
+        "wfdb_annotations", {"data", "source", NULL},
+         2
+    };
+    PyObject *a[EKPY_MAX_ARGS], *result = NULL;
+    char *data;
+    Py_ssize_t size;
+    size_t count = 0, at = 0;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (PyBytes_AsStringAndSize(a[0], &data, &size) < 0) return NULL;
+    if (!PyUnicode_Check(a[1])) {
+        PyErr_SetString(PyExc_TypeError, "wfdb_annotations: source must be a string");
+        return NULL;
+    }
+    const uint8_t *bytes = (const uint8_t *)data;
+    if (ek_wfdb_annotations(bytes, (size_t)size, NULL, &count, &at) != EK_OK) {
+        ekpy_error("FormatError", "%U, byte %zu: the list of annotations is cut off or malformed",
+                   a[1], at);
+        return NULL;
+    }
+    ek_arena *tmp = ek_arena_borrow();
+    if (tmp == NULL) return PyErr_NoMemory();
+    const size_t mark = ek_arena_mark(tmp);
+    ek_wfdb_annotation *all = ek_arena_alloc(tmp, count, sizeof *all);
+    ek_status st = all == NULL ? EK_ENOMEM : EK_OK;
+    if (st == EK_OK) st = ek_wfdb_annotations(bytes, (size_t)size, all, &count, &at);
+    if (st == EK_OK)
+        result = annotation_table(&sig, bytes, all, count);
+    else
+        ekpy_raise(st, &sig);
+    ek_arena_reset(tmp, mark);
+    ek_arena_return(tmp);
+    return result;
+}
+
+static PyObject *py_scp_huffman(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kw) {
+    static const ekpy_sig sig = {
+        "scp_huffman", {"data", "count", NULL},
+         2
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    char *data;
+    Py_ssize_t size;
+    size_t count = 0;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (PyBytes_AsStringAndSize(a[0], &data, &size) < 0) return NULL;
+    if (ekpy_size(&sig, a[1], "count", 0, &count) < 0) return NULL;
+    if (count > (size_t)size * 8) {
+        ekpy_raise(EK_EFORMAT, &sig);
+        return NULL;
+    }
+    const npy_intp shape[1] = {(npy_intp)count};
+    PyArrayObject *out = ekpy_out(&sig, NULL, NPY_INT32, 1, shape, "out");
+    if (out == NULL) return NULL;
+    const ek_status st =
+        ek_scp_huffman((const uint8_t *)data, (size_t)size, PyArray_DATA(out), count);
+    if (st != EK_OK) {
+        Py_CLEAR(out);
+        ekpy_raise(st, &sig);
+    }
+    return (PyObject *)out;
+}
+
+static PyObject *py_lzw10(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
+    static const ekpy_sig sig = {
+        "lzw10", {"data", "room", NULL},
+         2
+    };
+    PyObject *a[EKPY_MAX_ARGS], *result = NULL;
+    char *data;
+    Py_ssize_t size;
+    size_t room = 0, used = 0;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (PyBytes_AsStringAndSize(a[0], &data, &size) < 0) return NULL;
+    if (ekpy_size(&sig, a[1], "room", 0, &room) < 0) return NULL;
+    ek_arena *tmp = ek_arena_borrow();
+    if (tmp == NULL) return PyErr_NoMemory();
+    const size_t mark = ek_arena_mark(tmp);
+    uint8_t *out = ek_arena_alloc(tmp, room, 1);
+    ek_status st = out == NULL ? EK_ENOMEM : EK_OK;
+    if (st == EK_OK) st = ek_lzw10((const uint8_t *)data, (size_t)size, out, room, &used);
+    if (st == EK_OK)
+        result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)used);
+    else
+        ekpy_raise(st, &sig);
+    ek_arena_reset(tmp, mark);
+    ek_arena_return(tmp);
+    return result;
+}
+
 PyMethodDef ekpy_io_methods[] = {
+    EKPY_METHOD("scp_huffman", py_scp_huffman),
+    EKPY_METHOD("lzw10", py_lzw10),
+    EKPY_METHOD("wfdb_annotations", py_wfdb_annotations),
     EKPY_METHOD("wfdb_header", py_wfdb_header),
     EKPY_METHOD("wfdb_load", py_wfdb_load),
     {NULL, NULL, 0, NULL},

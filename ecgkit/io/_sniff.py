@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..errors import FormatError
+
 HEAD = 8192
 
 _ROOTS = {b"RestingECG": "MUSE", b"AnnotatedECG": "aECG", b"restingecgdata": "Philips"}
@@ -110,3 +112,12 @@ def _is_scp(head: bytes, size: int) -> bool:
         and (length - 16) % 10 == 0
         and first == b"\0\0" + head[10:14]
     )
+
+
+def refuse_prose(path: str, head: bytes) -> None:
+    """Text that begins with no number and no table is not taken for CSV."""
+    line = _first_line(_as_text(head) or b"")
+    cells = re.split(rb"[,;\t]", line.strip())
+    number = re.compile(rb'"?[-+]?(?:\d|\.\d|nan)', re.IGNORECASE)
+    if len(cells) == 1 and len(line.split()) > 1 and not number.match(line.strip()):
+        raise FormatError(f"{path} is text, but neither a WFDB header nor a table")
