@@ -19,6 +19,7 @@ from .errors import (
     LayoutError,
     LeadError,
     MissingExtraError,
+    OutputError,
     RateError,
     UnitError,
     WeightsError,
@@ -43,7 +44,7 @@ _NAMES = {
 }
 
 __all__ = [
-    "ContractError", "EcgkitError", "FormatError", "LayoutError", "LeadError", "MissingExtraError", "RateError",
+    "ContractError", "EcgkitError", "FormatError", "LayoutError", "LeadError", "MissingExtraError", "OutputError", "RateError",
     "UnitError", "WeightsError", "errors", "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
 ]  # fmt: skip
 

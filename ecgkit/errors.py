@@ -7,6 +7,7 @@ __all__ = [
     "LayoutError",
     "LeadError",
     "MissingExtraError",
+    "OutputError",
     "RateError",
     "UnitError",
     "WeightsError",
@@ -47,3 +48,7 @@ class WeightsError(EcgkitError, ValueError):
 
 class MissingExtraError(EcgkitError, ImportError):
     """An optional dependency is not installed: names the package and the extra that brings it."""
+
+
+class OutputError(EcgkitError, OSError):
+    """A result cannot be written: disk full, not permitted, in use, or made by something else."""
