@@ -21,8 +21,9 @@ from ..errors import EcgkitError, FormatError
 from ..record import Record
 from . import _files, _select, _sniff, _table, _wfdb
 from ._annotations import Annotations, read_annotations
+from ._write import write
 
-__all__ = ["Annotations", "Failure", "read", "read_annotations", "read_many", "sample"]
+__all__ = ["Annotations", "Failure", "read", "read_annotations", "read_many", "sample", "write"]
 
 MAX_FILE = 2 << 30
 

@@ -7,6 +7,7 @@ header merely claims.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -79,10 +80,8 @@ def _record(path, file, signals, records, warnings, leads, strict, bdf) -> Recor
     filters = tuple(s.prefiltering.strip() for s in chosen)
     if any(filters):
         meta["prefiltering"] = filters
-    try:
+    with contextlib.suppress(Exception):  # absent, anonymised or malformed: there is no start
         meta["start"] = file.startdatetime
-    except Exception:  # absent, anonymised or malformed
-        warnings.append("start date and time are not readable")
     if dropped:
         meta["dropped"] = dropped
     if strict and warnings:
