@@ -47,7 +47,7 @@ void ek_area_resize_f32(const float *picture, const ek_area *rows, const ek_area
     }
 }
 
-void ek_minmax_f32(float *x, size_t n) {
+void ek_minmax_f32_ref(float *x, size_t n) {
     if (n == 0) return;
     float low = x[0], high = x[0];
     int nan = 0;
@@ -63,6 +63,17 @@ void ek_minmax_f32(float *x, size_t n) {
         for (size_t i = 0; i < n; i++) x[i] = (x[i] - low) / range;
     else
         for (size_t i = 0; i < n; i++) x[i] = 0.0f;
+}
+
+void ek_minmax_f32(float *x, size_t n) {
+    static const struct {
+        unsigned need;
+        void (*fn)(float *, size_t);
+    } MINMAX[] = {
+        {EK_CPU_AVX2, ek_minmax_f32_avx2},
+        {0,           ek_minmax_f32_ref },
+    };
+    EK_PICK(MINMAX)(x, n);
 }
 
 static float

@@ -22,6 +22,8 @@ void ek_area_resize_f32(const float *picture, const ek_area *rows, const ek_area
 /* x to [0, 1] in place by its own least and greatest value; flat becomes 0; a NaN makes all of it
  * NaN. */
 void ek_minmax_f32(float *x, size_t n);
+void ek_minmax_f32_ref(float *x, size_t n);
+void ek_minmax_f32_avx2(float *x, size_t n);
 
 /* grey (n) in [0, 1] (jet clips it) -> out (3, n): grey or jet, minus ImageNet's mean, over its
  * deviation. */

@@ -1,0 +1,83 @@
+/* lanes.h: magnitudes at given places, many signals at a time, one signal per vector lane
+ * (float32).
+ *
+ * A row of the transform occupies few bins, so its inverse transform can be short: L points instead
+ * of N, with the band moved to bin 0, which leaves the magnitude as it is. Where the full-rate
+ * sample p is wanted, the row is interpolated at p*L/N from EK_LANE_TAPS neighbours, with the taps
+ * that are best for a Gaussian band of L/EK_LANE_SPAN bins deviation: within 3e-7 of the
+ * full-length transform. A row that needs L >= 3/4 N takes N points and no interpolation. The work
+ * is vertical: the same steps for every lane, so that a signal's result does not depend on its lane
+ * or its neighbours. */
+#ifndef EK_LANES_H
+#define EK_LANES_H
+#include "wavelet_impl.h"
+
+enum { EK_LANE_TAPS = 10, EK_LANE_SPAN = 20, EK_LANES_MOST = 16, EK_LANE_PLANS = 16 };
+
+/* Column c is low + frac*(high - low) of the magnitudes at samples low[c] and high[c] of the
+ * signal. Columns come in blocks of `block`: column c of row r of a lane goes to out +
+ * c/block*block_stride + r*block + c%block. */
+typedef struct {
+    size_t count, block, block_stride;
+    uint32_t *low, *high;
+    float *frac;
+} ek_lane_columns;
+
+typedef struct {
+    size_t length;  /* L */
+    int exact;      /* L == N: base and base_high are the places themselves, no taps */
+    float *twiddle; /* exp(2*pi*i*k/L), L pairs */
+    size_t taps;    /* per place; more than EK_LANE_TAPS, the rest are zeros */
+    uint32_t *base, *base_high;
+    float *tap; /* (columns, 2, taps): for low and for high, both from base on */
+} ek_lane_table;
+
+typedef struct {
+    const ek_lane_table *table;
+    size_t first, count, at; /* as in ek_wavelet_row */
+    ptrdiff_t centre;        /* the bin that goes to 0 */
+} ek_lane_row;
+
+/* What a plan depends on. Signals of t samples; blocks of `width` columns, block b over samples
+ * b*window..(b+1)*window-1. */
+typedef struct {
+    size_t t, window, width, blocks, block_stride;
+    const ek_wavelet_spec *spec;
+} ek_lane_key;
+
+/* Immutable and shared once made. */
+typedef struct ek_lane_plan {
+    ek_wavelet_bank bank;
+    ek_lane_columns columns;
+    ek_lane_row *row;
+    size_t bins;    /* bins used by any row: 0..bins-1 */
+    size_t longest; /* L + taps, at most */
+    ek_fft_plan *forward;
+    /* the cache's part */
+    ek_lane_key key;
+    ek_wavelet_spec spec;
+    ek_arena *memory;
+    size_t users;
+    struct ek_lane_plan *next;
+} ek_lane_plan;
+
+/* From a cache of the EK_LANE_PLANS last used ones; give it back. Any thread may call. */
+EK_CHECK ek_status ek_lane_plan_get(const ek_lane_key *key, ek_lane_plan **plan);
+void ek_lane_plan_put(ek_lane_plan *plan); /* NULL is fine */
+size_t ek_lane_plan_count(void);
+
+/* Fill a plan whose key is set, in its memory. */
+EK_CHECK ek_status ek_lane_plan_make(ek_lane_plan *plan);
+
+/* x[i], out[i] for i < n <= lanes: signals of t finite samples, and where their columns go. */
+typedef ek_status (*ek_lane_fn)(const ek_lane_plan *plan, int power, const float *const *x,
+                                float *const *out, size_t n, ek_arena *tmp);
+ek_status ek_lane_rows_avx2(const ek_lane_plan *, int, const float *const *, float *const *, size_t,
+                            ek_arena *);
+ek_status ek_lane_rows_avx512(const ek_lane_plan *, int, const float *const *, float *const *,
+                              size_t, ek_arena *);
+
+/* The kernel in force and its lanes; NULL: none for this machine or setting. */
+ek_lane_fn ek_lane_rows_pick(size_t *lanes);
+
+#endif

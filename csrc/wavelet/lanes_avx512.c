@@ -1,0 +1,3 @@
+#define LANES 16
+#define NAME  ek_lane_rows_avx512
+#include "lanes_impl.h"
