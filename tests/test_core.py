@@ -99,6 +99,9 @@ def test_show_config_names_the_libraries(capsys):
 
 def test_bad_environment_is_named():
     run = subprocess.run(
-        [sys.executable, "-c", "import ecgkit"], capture_output=True, text=True, env={**os.environ, "ECGKIT_THREADS": "x"}
+        [sys.executable, "-c", "import ecgkit"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ECGKIT_THREADS": "x"},
     )
     assert "ECGKIT_THREADS" in run.stderr

@@ -47,7 +47,12 @@ def test_same_bits_for_any_thread_count(isa):
 
 @pytest.mark.parametrize(
     ("x", "error"),
-    [(np.zeros(3, complex), TypeError), (["a"], TypeError), (np.zeros((2, 0)), ValueError), (1.0, ValueError)],
+    [
+        (np.zeros(3, complex), TypeError),
+        (["a"], TypeError),
+        (np.zeros((2, 0)), ValueError),
+        (1.0, ValueError),
+    ],
 )
 def test_what_is_not_a_signal_is_refused(x, error):
     with pytest.raises(error, match="zscore"):
