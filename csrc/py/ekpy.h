@@ -80,7 +80,7 @@ int ekpy_poll_signals(void *thread_state);
 
 /* One table per domain, listed in module.c. */
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
-extern PyMethodDef ekpy_median_methods[];
+extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
 extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[],
     ekpy_nn_methods[], ekpy_io_methods[];
 
