@@ -223,6 +223,12 @@ class Record:
 
         return signal.beats(self)
 
+    def quality(self) -> signal.Quality:
+        """What is wrong with the recording, in numbers: :func:`ecgkit.signal.quality`."""
+        from . import signal
+
+        return signal.quality(self)
+
     # ------------------------------------------------------------------ shown
     def plot(self, layout: str = "auto", **options: Any):
         """The record on ECG paper as a matplotlib figure (see :func:`ecgkit.plot.paper_figure`)."""

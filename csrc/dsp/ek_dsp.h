@@ -2,13 +2,15 @@
  *   ek_dsp_zscore_f32   zero mean and unit deviation per row
  *   ek_dsp_median_*     running median
  *   ek_dsp_resample_*   another rate: polyphase FIR, linear
- *   ek_dsp_rpeaks_f32   R peaks of one or several leads */
+ *   ek_dsp_rpeaks_f32   R peaks of one or several leads
+ *   ek_dsp_quality_f32  what is wrong with a lead, in numbers */
 #ifndef EK_DSP_H
 #define EK_DSP_H
 #include "ek_core.h"
 
-/* Rows of x (n, t) to zero mean and unit population standard deviation, into out (n, t); out may be x.
- * A constant row becomes 0. A NaN anywhere makes its row NaN. Sums run in double, in two passes. No scratch. */
+/* Rows of x (n, t) to zero mean and unit population standard deviation, into out (n, t); out may be
+ * x. A constant row becomes 0. A NaN anywhere makes its row NaN. Sums run in double, in two passes.
+ * No scratch. */
 EK_CHECK ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *out);
 
 typedef void (*ek_dsp_zscore_f32_fn)(const float *x, size_t t, float *out); /* one row */
@@ -16,51 +18,83 @@ void ek_dsp_zscore_row_f32_ref(const float *x, size_t t, float *out);
 void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, float *out);
 
 /* ------------------------------------------------------------------ resample
- * Rows of x (n, t) at up/down times their rate, into out (n, m), m = ceil(t*up/down); up and down coprime. */
+ * Rows of x (n, t) at up/down times their rate, into out (n, m), m = ceil(t*up/down); up and down
+ * coprime. */
 
-/* Polyphase FIR: out[i] = sum over j < k of taps[p][j] * xe[b + j - reach], b = i*down / up, p = i*down % up.
- * taps (up, k), k a multiple of EK_FIR_LANES (zero filled). xe is x continued by point reflection about its end samples
- * (2 x[0] - x[-s]), then held. A NaN spoils the outputs whose k samples touch it. f32 sums in f32 (ref: double). */
+/* Polyphase FIR: out[i] = sum over j < k of taps[p][j] * xe[b + j - reach], b = i*down / up, p =
+ * i*down % up. taps (up, k), k a multiple of EK_FIR_LANES (zero filled). xe is x continued by point
+ * reflection about its end samples (2 x[0] - x[-s]), then held. A NaN spoils the outputs whose k
+ * samples touch it. f32 sums in f32 (ref: double). */
 enum { EK_FIR_LANES = 16 };
 
-EK_CHECK ek_status ek_dsp_resample_fir_f32(const float *x, size_t n, size_t t, const float *taps, size_t up,
-                                           size_t down, size_t k, size_t reach, float *out);
-EK_CHECK ek_status ek_dsp_resample_fir_f64(const double *x, size_t n, size_t t, const double *taps, size_t up,
-                                           size_t down, size_t k, size_t reach, double *out);
+EK_CHECK ek_status ek_dsp_resample_fir_f32(const float *x, size_t n, size_t t, const float *taps,
+                                           size_t up, size_t down, size_t k, size_t reach,
+                                           float *out);
+EK_CHECK ek_status ek_dsp_resample_fir_f64(const double *x, size_t n, size_t t, const double *taps,
+                                           size_t up, size_t down, size_t k, size_t reach,
+                                           double *out);
 
-/* Straight line between neighbours; after the last sample that sample. A sample hit exactly is copied. */
-EK_CHECK ek_status ek_dsp_resample_linear_f32(const float *x, size_t n, size_t t, size_t up, size_t down, float *out);
-EK_CHECK ek_status ek_dsp_resample_linear_f64(const double *x, size_t n, size_t t, size_t up, size_t down, double *out);
+/* Straight line between neighbours; after the last sample that sample. A sample hit exactly is
+ * copied. */
+EK_CHECK ek_status ek_dsp_resample_linear_f32(const float *x, size_t n, size_t t, size_t up,
+                                              size_t down, float *out);
+EK_CHECK ek_status ek_dsp_resample_linear_f64(const double *x, size_t n, size_t t, size_t up,
+                                              size_t down, double *out);
 
 /* m outputs of one row from phase 0 on; xe[0] is the first sample that output 0 touches. */
-typedef void (*ek_dsp_fir_f32_fn)(const float *xe, const float *taps, size_t up, size_t down, size_t k, size_t m,
-                                  float *out);
-typedef void (*ek_dsp_fir_f64_fn)(const double *xe, const double *taps, size_t up, size_t down, size_t k, size_t m,
-                                  double *out);
+typedef void (*ek_dsp_fir_f32_fn)(const float *xe, const float *taps, size_t up, size_t down,
+                                  size_t k, size_t m, float *out);
+typedef void (*ek_dsp_fir_f64_fn)(const double *xe, const double *taps, size_t up, size_t down,
+                                  size_t k, size_t m, double *out);
 void ek_dsp_fir_f32_ref(const float *, const float *, size_t, size_t, size_t, size_t, float *);
 void ek_dsp_fir_f64_ref(const double *, const double *, size_t, size_t, size_t, size_t, double *);
 void ek_dsp_fir_f32_avx2(const float *, const float *, size_t, size_t, size_t, size_t, float *);
 void ek_dsp_fir_f64_avx2(const double *, const double *, size_t, size_t, size_t, size_t, double *);
 void ek_dsp_fir_f32_avx512(const float *, const float *, size_t, size_t, size_t, size_t, float *);
-void ek_dsp_fir_f64_avx512(const double *, const double *, size_t, size_t, size_t, size_t, double *);
+void ek_dsp_fir_f64_avx512(const double *, const double *, size_t, size_t, size_t, size_t,
+                           double *);
 
 /* -------------------------------------------------------------------- median
- * Running median of `size` samples (odd, <= 2t-1) about each sample of the rows of x (n, t), into out (n, t); out may be x.
- * Beyond the ends: zeros, the mirrored row with its end sample repeated (d c b a | a b c d | d c b a), or the end sample.
- * A window that holds a NaN gives NaN. Exact: every result is a sample (or 0). Scratch: about 30*(t + size) bytes. */
+ * Running median of `size` samples (odd, <= 2t-1) about each sample of the rows of x (n, t), into
+ * out (n, t); out may be x. Beyond the ends: zeros, the mirrored row with its end sample repeated
+ * (d c b a | a b c d | d c b a), or the end sample. A window that holds a NaN gives NaN. Exact:
+ * every result is a sample (or 0). Scratch: about 30*(t + size) bytes. */
 typedef enum { EK_EDGE_ZERO, EK_EDGE_REFLECT, EK_EDGE_NEAREST } ek_dsp_edge;
 
-EK_CHECK ek_status ek_dsp_median_f32(const float *x, size_t n, size_t t, size_t size, ek_dsp_edge edge, float *out);
-EK_CHECK ek_status ek_dsp_median_f64(const double *x, size_t n, size_t t, size_t size, ek_dsp_edge edge, double *out);
+EK_CHECK ek_status ek_dsp_median_f32(const float *x, size_t n, size_t t, size_t size,
+                                     ek_dsp_edge edge, float *out);
+EK_CHECK ek_status ek_dsp_median_f64(const double *x, size_t n, size_t t, size_t size,
+                                     ek_dsp_edge edge, double *out);
 
 /* -------------------------------------------------------------------- beats
- * R peaks of x (lead, t) at fs Hz, fused over the leads; the sign and unit of a lead do not matter. peaks has room for
- * ek_dsp_rpeaks_room(t, fs); *count are written, ascending. Samples that are not finite are bridged and hold no beat.
- * Less than half a second, or flat: none. */
+ * R peaks of x (lead, t) at fs Hz, fused over the leads; the sign and unit of a lead do not matter.
+ * peaks has room for ek_dsp_rpeaks_room(t, fs); *count are written, ascending. Samples that are not
+ * finite are bridged and hold no beat. Less than half a second, or flat: none. */
 #define EK_RPEAKS_FS_MIN 50.0
 #define EK_RPEAKS_FS_MAX 2000.0
 
 size_t ek_dsp_rpeaks_room(size_t t, double fs);
-EK_CHECK ek_status ek_dsp_rpeaks_f32(const float *x, size_t lead, size_t t, double fs, int64_t *peaks, size_t *count);
+EK_CHECK ek_status ek_dsp_rpeaks_f32(const float *x, size_t lead, size_t t, double fs,
+                                     int64_t *peaks, size_t *count);
+
+/* ------------------------------------------------------------------- quality
+ * out (lead, EK_QUALITY_COUNT) for x (lead, t) in mV at fs Hz. What cannot be judged (too short,
+ * rate too low) is NaN. Samples that are not finite count as missing and are bridged for the rest.
+ */
+enum {
+    EK_QUALITY_MISSING,   /* share of samples that are not finite */
+    EK_QUALITY_FLAT,      /* share in stretches of 0.5 s or more within 5 uV */
+    EK_QUALITY_SATURATED, /* share in runs (>= 3 samples and 16 ms) of exactly the largest or
+                             smallest value */
+    EK_QUALITY_STEPS,     /* jumps of the 0.62 s running median by 0.3 mV or more within 40 ms */
+    EK_QUALITY_WANDER,    /* mV: 5-95 % range of that running median */
+    EK_QUALITY_MAINS,  /* mV: amplitude at 50 or 60 Hz above its neighbourhood, median over seconds
+                        */
+    EK_QUALITY_MUSCLE, /* mV: median amplitude in the band around 35 Hz (8 Hz sigma) */
+    EK_QUALITY_COUNT,
+};
+
+EK_CHECK ek_status ek_dsp_quality_f32(const float *x, size_t lead, size_t t, double fs,
+                                      double *out);
 
 #endif

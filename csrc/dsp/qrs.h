@@ -29,6 +29,12 @@ typedef struct {
     double fuse_clean; /* rest / level of a clean lead */
 } qrs_params;
 
+/* Steps that quality.c uses too. */
+size_t qrs_bridge(const float *x, size_t t, double *y); /* how many samples are finite */
+void qrs_change_rate(const double *x, size_t t, double step, float *y, size_t ty,
+                     double *total); /* total (t + 1) */
+void qrs_envelope(const float *y, size_t ty, double centre, double sigma, float *e, float *padded);
+
 size_t qrs_length(size_t t, double fs);
 size_t qrs_blocks(size_t ty);
 void qrs_levels(const float *e, size_t ty, const qrs_params *p, float *level, float *rest,

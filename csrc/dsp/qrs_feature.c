@@ -19,8 +19,7 @@ static double sum_to(const double *total, size_t t, double at) {
 
 /* y (ty) = x (t) at EK_QRS_RATE: the mean over one output interval where fs is higher, a cubic
  * where it is lower. */
-static void change_rate(const double *x, size_t t, double step, float *y, size_t ty,
-                        double *total) {
+void qrs_change_rate(const double *x, size_t t, double step, float *y, size_t ty, double *total) {
     if (step > 1.0) {
         total[0] = 0.0;
         for (size_t s = 0; s < t; s++) total[s + 1] = total[s] + x[s];
@@ -47,7 +46,7 @@ static void change_rate(const double *x, size_t t, double step, float *y, size_t
 
 /* Centre the row about its first finite sample and bridge what is not finite by straight lines; the
  * ends are held. Returns how many samples are finite. */
-static size_t bridge(const float *x, size_t t, double *y) {
+size_t qrs_bridge(const float *x, size_t t, double *y) {
     size_t finite = 0, i = 0;
     double origin = 0.0, before = 0.0;
     while (i < t) {
@@ -69,18 +68,18 @@ static size_t bridge(const float *x, size_t t, double *y) {
 }
 
 /* Gaussian-windowed cosine (without mean) and sine: taps (2 * EK_QRS_REACH + 1) each. */
-static void band_taps(const qrs_params *p, float *re, float *im) {
+static void band_taps(double centre, double sigma, float *re, float *im) {
     double sum = 0.0, weight = 0.0, g[QRS_TAPS];
     for (int c = 0; c < QRS_TAPS; c++) {
         const double s = (c - QRS_REACH) / (double)EK_QRS_RATE;
-        g[c] = exp(-0.5 * (s / p->sigma) * (s / p->sigma));
-        sum += g[c] * cos(2 * M_PI * p->centre * s);
+        g[c] = exp(-0.5 * (s / sigma) * (s / sigma));
+        sum += g[c] * cos(2 * M_PI * centre * s);
         weight += g[c];
     }
     for (int c = 0; c < QRS_TAPS; c++) {
         const double s = (c - QRS_REACH) / (double)EK_QRS_RATE;
-        re[c] = (float)(2.0 * g[c] / weight * (cos(2 * M_PI * p->centre * s) - sum / weight));
-        im[c] = (float)(2.0 * g[c] / weight * sin(2 * M_PI * p->centre * s));
+        re[c] = (float)(2.0 * g[c] / weight * (cos(2 * M_PI * centre * s) - sum / weight));
+        im[c] = (float)(2.0 * g[c] / weight * sin(2 * M_PI * centre * s));
     }
 }
 
@@ -88,7 +87,7 @@ void qrs_band_ref(const float *padded, size_t ty, const float *re, const float *
     qrs_band(padded, ty, re, im, e);
 }
 
-static void envelope(const float *y, size_t ty, const qrs_params *p, float *e, float *padded) {
+void qrs_envelope(const float *y, size_t ty, double centre, double sigma, float *e, float *padded) {
     static const struct {
         unsigned need;
         qrs_band_fn fn;
@@ -98,7 +97,7 @@ static void envelope(const float *y, size_t ty, const qrs_params *p, float *e, f
         {0,             qrs_band_ref   },
     };
     float re[QRS_TAPS], im[QRS_TAPS];
-    band_taps(p, re, im);
+    band_taps(centre, sigma, re, im);
     for (size_t i = 0; i < QRS_REACH; i++) {
         padded[i] = y[0];
         padded[QRS_REACH + ty + i] = y[ty - 1];
@@ -185,9 +184,9 @@ ek_status qrs_fused_envelope(const float *x, size_t lead, size_t t, double fs, c
     memset(weight, 0, ty * sizeof(float));
     for (size_t l = 0; l < lead; l++) {
         gain[l] = 0.0f;
-        if (bridge(x + l * t, t, filled) == 0) continue;
-        change_rate(filled, t, fs / EK_QRS_RATE, y, ty, total);
-        envelope(y, ty, p, e, padded);
+        if (qrs_bridge(x + l * t, t, filled) == 0) continue;
+        qrs_change_rate(filled, t, fs / EK_QRS_RATE, y, ty, total);
+        qrs_envelope(y, ty, p->centre, p->sigma, e, padded);
         if (lead == 1) {
             memcpy(fused, e, ty * sizeof(float));
             gain[0] = 1.0f;

@@ -42,7 +42,37 @@ done:
     return (PyObject *)out;
 }
 
+static PyObject *py_quality(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
+    static const ekpy_sig sig = {
+        "quality", {"x", "fs", "threads", NULL},
+         2
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *x = NULL, *out = NULL;
+    double fs = 0.0;
+    size_t threads = 0;
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (ekpy_double(&sig, a[1], "fs", &fs) < 0) return NULL;
+    if (ekpy_size(&sig, a[2], "threads", 0, &threads) < 0) return NULL;
+    if ((x = ekpy_in(&sig, a[0], NPY_FLOAT, 2, 2, "x")) == NULL) goto done;
+    const npy_intp shape[2] = {PyArray_DIM(x, 0), EK_QUALITY_COUNT};
+    if ((out = ekpy_out(&sig, NULL, NPY_DOUBLE, 2, shape, "out")) == NULL) goto done;
+    EKPY_RUN(st, threads,
+             ek_dsp_quality_f32(PyArray_DATA(x), ekpy_dims(x, 0, 1), ekpy_dims(x, 1, 2), fs,
+                                PyArray_DATA(out)));
+    if (st != EK_OK) {
+        Py_CLEAR(out);
+        ekpy_raise(st, &sig);
+    }
+done:
+    Py_XDECREF((PyObject *)x);
+    return (PyObject *)out;
+}
+
 PyMethodDef ekpy_beats_methods[] = {
     EKPY_METHOD("rpeaks", py_rpeaks),
+    EKPY_METHOD("quality", py_quality),
     {NULL, NULL, 0, NULL},
 };

@@ -3,15 +3,18 @@
 from ._beats import Beats, beats, rpeaks
 from ._match import BeatMatch, match_beats
 from ._median import median_filter
+from ._quality import Quality, quality
 from ._resample import resample
 from ._scale import zscore
 
 __all__ = [
     "BeatMatch",
     "Beats",
+    "Quality",
     "beats",
     "match_beats",
     "median_filter",
+    "quality",
     "resample",
     "rpeaks",
     "zscore",
