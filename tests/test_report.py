@@ -59,7 +59,7 @@ def recording(**facts) -> Record:
 
 def test_the_page_shows_recording_beats_answer_and_model():
     page = Page(ek.report.html(recording(source="a.dcm", sex="F"), model=toy()))
-    for text in ("a.dcm", "75 /min", "SDNN", "toy(size=small)", "Contract"):
+    for text in ("a.dcm", "75 /min", "SDNN", "Signal quality", "toy(size=small)", "Contract"):
         assert text in page.text
     assert "resampled from 500 to 100 Hz" in page.text
     assert page.text.count("not a medical device") == 1

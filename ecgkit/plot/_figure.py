@@ -55,7 +55,11 @@ def paper_figure(rec: Record, layout: str = "auto", **options: Any) -> Figure:
                 upright + level, colors=colour, linewidths=width * _POINT, zorder=1
             )
         )
-    ink = {"color": paper.INK, "linewidth": 0.3 * _POINT, "solid_joinstyle": "round"}
+    ink: dict[str, Any] = {
+        "color": paper.INK,
+        "linewidth": 0.3 * _POINT,
+        "solid_joinstyle": "round",
+    }
     for row in page.rows:
         axes.plot(*page.pulse(row), **ink)
     for strip in page.strips:
@@ -69,7 +73,7 @@ def paper_figure(rec: Record, layout: str = "auto", **options: Any) -> Figure:
               parse_math=False)  # fmt: skip
     if page.marks:
         at = np.array([x for x, _ in page.marks])
-        blue = {"color": paper.MARK, "size": 2.6 * _POINT}
+        blue: dict[str, Any] = {"color": paper.MARK, "size": 2.6 * _POINT}
         axes.plot(at, np.full(len(at), page.height - 11.0), "^", color=paper.MARK, ms=2 * _POINT)
         axes.text(paper.EDGE, page.height - 10.0, "RR (ms)", **blue)
         for (x0, _), (x1, text) in zip(page.marks, page.marks[1:]):

@@ -29,7 +29,7 @@ def record_html(rec: Record) -> str:
     )
 
 
-def facts(rec: Record) -> list[tuple[str, str]]:
+def facts(rec: Record, longest: int = LONGEST) -> list[tuple[str, str]]:
     """Name and value of what is known about a record, in reading order, as plain text."""
     bad = int(np.count_nonzero(~np.isfinite(rec.signal)))
     rows = [
@@ -39,37 +39,33 @@ def facts(rec: Record) -> list[tuple[str, str]]:
         ("unit", "mV"),
     ]
     if bad:
-        rows.append(
-            ("invalid samples", f"{bad} of {rec.signal.size} ({bad / rec.signal.size:.2%})")
-        )
-    for name, value in rec.meta.items():
+        share = bad / rec.signal.size
+        rows.append(("invalid samples", f"{bad} of {rec.signal.size} ({share:.2%})"))
+    for name, value in (*rec.meta.items(), ("labels", rec.labels)):
+        title = "unit in the file" if name == "unit" else str(name).replace("_", " ")
         text = plain(value)
         if text:
-            rows.append(
-                ("unit in the file" if name == "unit" else str(name).replace("_", " "), text)
-            )
-    text = plain(rec.labels)
-    if text:
-        rows.append(("labels", text))
+            rows.append((title, text if len(text) <= longest else text[: longest - 3] + "..."))
     return rows
 
 
 def plain(value: Any) -> str:
-    """A header value as one short line; what has no short form (arrays, tables) as nothing."""
-    if value is None or isinstance(value, np.ndarray):
+    """A header value as one line; what has no short form (arrays, tables) as nothing."""
+    if value is None or isinstance(value, np.ndarray) or hasattr(value, "__dataclass_fields__"):
         return ""
     if isinstance(value, Mapping):
         pairs = ((key, plain(item)) for key, item in value.items())
         value = "; ".join(f"{key}: {text}" for key, text in pairs if text)
     elif isinstance(value, (list, tuple, set, frozenset)):
-        texts = list(filter(None, map(plain, value)))
-        same = (
-            len(texts) > 2 and len(set(texts)) == 1
-        )  # gains, units, ... that are those of all leads
+        texts = [_inner(item) for item in value]
+        texts = [text for text in texts if text]
+        same = len(texts) > 2 and len(set(texts)) == 1  # gains, units, ... that are those of all
         value = f"{texts[0]} ({len(texts)} times)" if same else ", ".join(texts)
     elif isinstance(value, (float, np.floating)):
         value = f"{value:g}"
-    elif hasattr(value, "_repr_html_") or hasattr(value, "__dataclass_fields__"):
-        return ""
-    text = " ".join(str(value).split())
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return " ".join(str(value).split())
+
+
+def _inner(value: Any) -> str:
+    """An item of a list; a pair (an event: time and name) is held together by blanks."""
+    return " ".join(map(plain, value)) if isinstance(value, (list, tuple)) else plain(value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._typing import Array
+from .._typing import Array, ArrayLike
 from . import _paper as paper
 from ._paper import Page, compose
 
@@ -170,23 +170,23 @@ def _path(x: Array, y: Array) -> str:
     return f'<path d="M{points[0, 0]} {points[0, 1]}l{steps}"/>'
 
 
-def bars_svg(labels: Sequence[str], values: Sequence[float], *, best: int | None = None) -> str:
+def bars_svg(labels: Sequence[str], values: ArrayLike, *, best: int | None = None) -> str:
     """Probabilities as horizontal bars, in one inline ``<svg>`` element.
 
     Parameters
     ----------
     labels : sequence of str
-    values : sequence of float
+    values : array_like of float
         In [0, 1]; a NaN is written as such and draws no bar.
     best : int, optional
         Which bar to draw strong; default the largest.
     """
-    values = [float(v) for v in values]
-    if best is None and np.isfinite(values).any():
-        best = int(np.nanargmax(values))
+    heights: list[float] = np.asarray(values, dtype=float).tolist()
+    if best is None and np.isfinite(heights).any():
+        best = int(np.nanargmax(heights))
     name = 7.5 * max((len(str(text)) for text in labels), default=0) + 12
-    high = 24 * len(values) + 4
-    said = escape(", ".join(f"{a} {v:.3f}" for a, v in zip(labels, values)))
+    high = 24 * len(heights) + 4
+    said = escape(", ".join(f"{a} {v:.3f}" for a, v in zip(labels, heights)))
     out = [
         '<svg xmlns="http://www.w3.org/2000/svg" class="ecg-bars" role="img" '
         f'aria-label="{said}" '
@@ -194,7 +194,7 @@ def bars_svg(labels: Sequence[str], values: Sequence[float], *, best: int | None
         'style="max-width:100%;height:auto" font-family="Helvetica,Arial,sans-serif" '
         'font-size="13" fill="currentColor">'
     ]
-    for i, (text, value) in enumerate(zip(labels, values)):
+    for i, (text, value) in enumerate(zip(labels, heights)):
         y = 24 * i + 4
         bold = ' font-weight="bold"' if i == best else ""
         out.append(f'<text x="0" y="{y + 14}"{bold}>{escape(str(text))}</text>')

@@ -27,9 +27,9 @@ def html(
 ) -> Path | str:
     """Write what is known about a recording as one HTML file: no network, no script.
 
-    The page has the header's facts, the recording on ECG paper true to scale, beats and RR
-    intervals, the stacked scalogram, the probabilities with their notes, and about the model: its
-    contract, on what it was trained, and the paper's figures beside the measured ones.
+    The page has the header's facts, signal quality, the recording on ECG paper true to scale,
+    beats and RR intervals, the stacked scalogram, the probabilities with their notes, and about
+    the model: its contract, on what it was trained, and the paper's figures beside the measured.
 
     Parameters
     ----------

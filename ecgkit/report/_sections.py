@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 MOST_BEATS = 120  # rows of the beat table
 
+QUALITY = (
+    ("missing", "missing"),
+    ("flat", "flat"),
+    ("saturated", "saturated"),
+    ("steps", "steps"),
+    ("wander", "wander mV"),
+    ("mains", "mains mV"),
+    ("muscle", "muscle mV"),
+)
+
 MEANING = {
     "SB": "sinus bradycardia",
     "AFIB": "atrial fibrillation or flutter",
@@ -42,12 +52,13 @@ def gather(rec: Record, prediction: Prediction | None, model: Model | None) -> d
     return {
         "version": __version__,
         "title": plain(rec.meta.get("source")) or "ECG",
-        "header": facts(rec),
+        "header": facts(rec, longest=4000),
         "duration": f"{rec.duration:g} s",
         "rate": f"{rec.fs:g} Hz",
         "leads": f"{len(rec.leads)} lead{'s' if len(rec.leads) > 1 else ''}",
         "paper": _safe(plot.paper_svg(rec, beats=beats["peaks"])),
         "beats": beats,
+        "quality": quality_of(rec),
         "answer": answer_of(prediction),
         "scalogram": scalogram_of(rec, model),
         "model": model_of(model),
@@ -94,6 +105,42 @@ def beats_of(rec: Record) -> dict[str, Any]:
     return found
 
 
+def quality_of(rec: Record) -> dict[str, Any]:
+    """The quality table: its head, rows of (text, above its threshold), one word for all."""
+    from .. import signal
+
+    try:
+        table = signal.quality(rec)
+    except EcgkitError as error:
+        nothing: dict[str, Any] = {"head": [], "rows": [], "numbers": {}}
+        return nothing | {"problem": str(error), "verdict": "unknown", "remark": ""}
+    flags = table.flags
+    numbers = {
+        lead: {name: float(getattr(table, name)[i]) for name, _ in QUALITY}
+        for i, lead in enumerate(table.leads)
+    }
+    rows = [
+        [
+            (lead, False),
+            *((f"{v:.3g}" if v == v else "", lead in flags.get(k, ())) for k, v in row.items()),
+        ]
+        for lead, row in numbers.items()
+    ]
+    words = []
+    for name, where in flags.items():
+        leads = "all leads" if len(where) == len(table.leads) > 1 else " ".join(where)
+        swapped = f"electrodes exchanged? {table.reversal_kind}"
+        words.append(swapped if name == "reversal" else f"{name} {leads}")
+    return {
+        "problem": "",
+        "head": ["lead", *(title for _, title in QUALITY)],
+        "rows": rows,
+        "numbers": numbers,
+        "verdict": "good" if table.ok else "flagged",
+        "remark": "nothing above its threshold" if table.ok else "; ".join(words),
+    }
+
+
 # --------------------------------------------------------------------- model
 def answer_of(prediction: Prediction | None) -> dict[str, Any] | None:
     """Probabilities, the most probable label, notes."""
@@ -130,8 +177,9 @@ def bundled(title: str) -> Model | None:
 
     try:
         name, _, choices = title.rstrip(")").partition("(")
-        network = dict(part.split("=") for part in choices.split(", ") if part).get("network")
-        found = models.load_model(name, **({"network": network} if network else {}))
+        said = dict(part.split("=") for part in choices.split(", ") if part)
+        choice: dict[str, Any] = {k: v for k, v in said.items() if k == "network"}
+        found = models.load_model(name, **choice)
     except (EcgkitError, ValueError):
         return None
     return found if found.title == title else None
