@@ -46,7 +46,7 @@ def dicom():
 # -------------------------------------------------------------------- general
 def test_help_names_every_verb():
     out, _ = run("--help")
-    for verb in ("demo", "info", "convert", "report", "models"):
+    for verb in ("demo", "info", "convert", "score", "evaluate", "report", "models"):
         assert f"\n  {verb} " in out
     assert "not a medical device" in out
 
@@ -164,3 +164,28 @@ def test_report_without_a_model_writes_its_page(dicom, tmp_path):
     assert "Mortara" in (tmp_path / "r.html").read_text()
     _, err = run("report", dicom, "--model", "none", "-o", tmp_path / "no" / "r.html", code=1)
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["network", "=3"])
+def test_a_choice_without_name_or_value_is_wrong_usage(text):
+    _, err = run("score", ".", "--set", text, code=2)
+    assert "NAME=VALUE" in err
+
+
+@pytest.mark.parametrize("ending", ["hea", "edf", "csv"])
+def test_convert_keeps_the_recording(dicom, tmp_path, ending):
+    import ecgkit as ek
+
+    target = tmp_path / f"x.{ending}"
+    facts = as_json("convert", dicom, target)
+    assert facts["samples"] == 10000
+    options = {"fs": 1000, "unit": "mV"} if ending == "csv" else {}
+    back, rec = ek.read(target, **options), ek.read(dicom)
+    assert back.leads == rec.leads
+    np.testing.assert_allclose(back.signal, rec.signal, atol=0.0013)
+
+
+def test_convert_to_an_unknown_ending_is_one_line_and_writes_nothing(dicom, tmp_path):
+    _, err = run("convert", dicom, tmp_path / "x.nonsense", code=1)
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,8 @@ def main(args: Sequence[str] | None = None) -> int:
         need("rich", "cli", "the command line")
     except EcgkitError as error:
         return _say(str(error))
-    from ._verbs import app
+    from . import _many, _record  # noqa: F401 (each adds its verbs)
+    from ._app import app
 
     try:
         code = app.main(args, prog_name="ecgkit", standalone_mode=False)

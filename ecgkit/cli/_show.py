@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,6 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -84,30 +84,31 @@ class Show:
             print(json.dumps(data(self.result), ensure_ascii=False, allow_nan=False))
 
     @contextmanager
-    def progress(self, text: str, total: int | None, unit: str) -> Iterator[Any]:
-        """A callable ``advance(n)``; a bar with rate and time left on a terminal, else nothing."""
+    def progress(self, text: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+        """A callable ``at(done, total)``; a bar with rate and time left, on a terminal only."""
         if self.silent or not sys.stderr.isatty():
-            yield lambda n=1: None
+            yield lambda done, total: None
             return
-        bar = Progress(
+        columns = [
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        with bar:
-            task = bar.add_task(text, total=total, rate="")
+            TimeRemainingColumn(compact=True),
+        ]
+        began, before = time.monotonic(), None
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(text, total=None, rate="")
 
-            def advance(n: int = 1) -> None:
-                bar.advance(task, n)
-                speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-                bar.update(task, rate=f"{speed:.0f} {unit}/s" if speed else "")
+            def at(done: int, total: int) -> None:
+                nonlocal before
+                before = done if before is None else before
+                seconds = time.monotonic() - began
+                rate = f"{(done - before) / seconds:.0f} {unit}/s" if done > before else ""
+                bar.update(task, completed=done, total=total, rate=rate)
 
-            yield advance
+            yield at
 
 
 def clean(value: Any) -> str:
