@@ -3,6 +3,7 @@
 #include "vec_avx2.h"
 #include "tile_impl.h"
 #include "math_impl.h"
+#define EK_STRIP 6
 #include "ops_impl.h"
 
 static void tile(const ek_tile *t) {

@@ -4,6 +4,7 @@
 #include "vec_avx512.h"
 #include "tile_impl.h"
 #include "math_impl.h"
+#define EK_STRIP 8
 #include "ops_impl.h"
 
 static void tile(const ek_tile *t) {

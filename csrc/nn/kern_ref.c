@@ -14,14 +14,20 @@ static void tile(const ek_tile *t) {
     const size_t panel = t->columns > WIDTH ? 2 * WIDTH : WIDTH;
     for (size_t r = 0; r < t->rows; r++) {
         const float *a = t->a[r] + t->a_off, *b = t->b;
-        float acc[2 * WIDTH];
-        for (size_t j = 0; j < panel; j++) acc[j] = t->bias[j];
+        double acc[2 * WIDTH];
+        for (size_t j = 0; j < panel; j++)
+            acc[j] = t->from == NULL ? (double)t->bias[j] : (double)t->from[r * 2 * WIDTH + j];
         for (size_t k = 0; k < t->runs; k++)
             for (ptrdiff_t i = 0; i < t->run[k].length; i++, b += panel)
-                for (size_t j = 0; j < panel; j++) acc[j] += a[t->run[k].offset + i] * b[j];
+                for (size_t j = 0; j < panel; j++)
+                    acc[j] += (double)a[t->run[k].offset + i] * (double)b[j];
+        if (t->to != NULL) {
+            for (size_t j = 0; j < panel; j++) t->to[r * 2 * WIDTH + j] = (float)acc[j];
+            continue;
+        }
         for (size_t j = 0; j < t->columns; j++) {
             const ptrdiff_t v = (ptrdiff_t)(j / WIDTH), lane = (ptrdiff_t)(j % WIDTH);
-            float y = acc[j];
+            float y = (float)acc[j];
             if (t->res != NULL) y += t->res[r][t->res_off + v * t->res_step + lane];
             t->c[r][t->c_off + v * t->c_step + lane] = clampf(y, t->lo, t->hi);
         }
@@ -84,26 +90,17 @@ static void lstm_block(const ek_lstm_block *b) {
 
 static float act1(ek_act kind, float param, float x) {
     switch (kind) {
-    case EK_ACT_RELU:
-        return x < 0.0f ? 0.0f : x;
-    case EK_ACT_RELU6:
-        return clampf(x, 0.0f, 6.0f);
-    case EK_ACT_SIGMOID:
-        return sigmoidf(x);
-    case EK_ACT_TANH:
-        return tanhf(x);
-    case EK_ACT_SILU:
-        return x / (1.0f + expf(-x));
-    case EK_ACT_GELU:
-        return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case EK_ACT_RELU: return x < 0.0f ? 0.0f : x;
+    case EK_ACT_RELU6: return clampf(x, 0.0f, 6.0f);
+    case EK_ACT_SIGMOID: return sigmoidf(x);
+    case EK_ACT_TANH: return tanhf(x);
+    case EK_ACT_SILU: return x / (1.0f + expf(-x));
+    case EK_ACT_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
     case EK_ACT_GELU_TANH:
         return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case EK_ACT_LEAKY:
-        return x < 0.0f ? param * x : x;
-    case EK_ACT_EXP:
-        return expf(x);
-    default:
-        return x;
+    case EK_ACT_LEAKY: return x < 0.0f ? param * x : x;
+    case EK_ACT_EXP: return expf(x);
+    default: return x;
     }
 }
 

@@ -66,25 +66,15 @@ static inline vf vf_gelu_tanh(vf x) {
 static inline vf vf_act(ek_act kind, vf param, vf x) {
     const vf zero = vf_set1(0.0f);
     switch (kind) {
-    case EK_ACT_RELU:
-        return vf_max(zero, x);
-    case EK_ACT_RELU6:
-        return vf_min(vf_set1(6.0f), vf_max(zero, x));
-    case EK_ACT_SIGMOID:
-        return vf_sigmoid(x);
-    case EK_ACT_TANH:
-        return vf_tanh(x);
-    case EK_ACT_SILU:
-        return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(zero, x))));
-    case EK_ACT_GELU:
-        return vf_gelu(x);
-    case EK_ACT_GELU_TANH:
-        return vf_gelu_tanh(x);
-    case EK_ACT_LEAKY:
-        return vf_where_lt(x, zero, vf_mul(param, x), x);
-    case EK_ACT_EXP:
-        return vf_exp(x);
-    default:
-        return x;
+    case EK_ACT_RELU: return vf_max(zero, x);
+    case EK_ACT_RELU6: return vf_min(vf_set1(6.0f), vf_max(zero, x));
+    case EK_ACT_SIGMOID: return vf_sigmoid(x);
+    case EK_ACT_TANH: return vf_tanh(x);
+    case EK_ACT_SILU: return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(zero, x))));
+    case EK_ACT_GELU: return vf_gelu(x);
+    case EK_ACT_GELU_TANH: return vf_gelu_tanh(x);
+    case EK_ACT_LEAKY: return vf_where_lt(x, zero, vf_mul(param, x), x);
+    case EK_ACT_EXP: return vf_exp(x);
+    default: return x;
     }
 }

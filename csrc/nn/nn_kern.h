@@ -29,15 +29,19 @@ typedef struct {
 } ek_run;
 
 /* One output tile of rows x columns: c[r][.] = clamp(bias + sum_k a[r][k] * b[k][.] + res[r][.],
- * lo, hi). k walks the runs in order, one fused multiply-add after the other, so a row's bits do
- * not depend on its tile. A NaN passes the clamp. The columns are one panel of one or two vectors;
- * vector v of a row lies at c[r] + v*c_step. */
+ * lo, hi). A long inner dimension comes in several calls: each adds its own sum to `from` and all
+ * but the last leave the total in `to`, which keeps the error of long sums small and the weights of
+ * a call in the first cache. Within a call k walks the runs in order, one fused multiply-add after
+ * the other, so a row's bits do not depend on its tile. A NaN passes the clamp. The columns are one
+ * panel of one or two vectors; vector v of a row lies at c[r] + v*c_step. */
 typedef struct {
     const float *const *a;
     float *const *c;
     const float *const *res; /* NULL: none */
     const float *b;          /* (k, vectors * width), contiguous */
-    const float *bias;       /* vectors * width, padded with zeros */
+    const float *bias;       /* vectors * width, padded with zeros; read by the first call */
+    const float *from;       /* (rows, panel width) totals so far; NULL: the first call */
+    float *to;               /* the same place; NULL: the last call, which writes c */
     const ek_run *run;
     size_t runs, rows, columns;
     ptrdiff_t a_off, c_off, res_off; /* added to every a, c, res */

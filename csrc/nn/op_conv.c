@@ -16,6 +16,10 @@ typedef struct {
 } panel;
 
 typedef struct {
+    size_t run, runs, k; /* the first run, their count, rows of B before them */
+} stretch;
+
+typedef struct {
     ptrdiff_t item, y, x; /* floats between items, rows and positions */
     ptrdiff_t origin;
 } walk;
@@ -29,10 +33,14 @@ typedef struct {
     ek_act act; /* what the clamp cannot do */
     const panel *panel;
     const ek_run *run;
+    const stretch *stretch; /* the inner dimension in pieces */
+    size_t stretches;
     const float *weight, *bias;
 } conv_data;
 
-enum { CHUNK_BYTES = 192 << 10, MAX_POSITIONS = 4096 };
+/* A stretch of K_STRETCH rows of one panel stays in the first cache while all tiles of a chunk use
+ * it. */
+enum { CHUNK_BYTES = 192 << 10, MAX_POSITIONS = 4096, LONG_POSITIONS = 192, K_STRETCH = 144 };
 
 static size_t aligned(size_t bytes) {
     return (bytes + 63) / 64 * 64;
@@ -44,7 +52,8 @@ static conv_data *conv_new(ek_nn_step *s, size_t panels, size_t runs, size_t wei
     if (__builtin_add_overflow(weights, bias, &floats) || floats > ((size_t)1 << 40)) return NULL;
     const size_t at_panel = aligned(sizeof(conv_data)),
                  at_run = at_panel + aligned(panels * sizeof(panel));
-    const size_t at_bias = at_run + aligned(runs * sizeof(ek_run)),
+    const size_t at_stretch = at_run + aligned(runs * sizeof(ek_run)),
+                 at_bias = at_stretch + aligned(runs * sizeof(stretch)),
                  at_weight = at_bias + aligned(4 * bias);
     s->data_bytes = at_weight + aligned(4 * weights);
     char *p = s->data = ek_aligned_alloc(s->data_bytes);
@@ -53,6 +62,7 @@ static conv_data *conv_new(ek_nn_step *s, size_t panels, size_t runs, size_t wei
     conv_data *d = (conv_data *)p;
     d->panel = (panel *)(p + at_panel);
     d->run = (ek_run *)(p + at_run);
+    d->stretch = (stretch *)(p + at_stretch);
     d->bias = (float *)(p + at_bias);
     d->weight = (float *)(p + at_weight);
     d->panels = panels;
@@ -67,6 +77,22 @@ static int set_act(conv_data *d, int64_t act, double param) {
     d->act = act == EK_ACT_RELU || act == EK_ACT_RELU6 ? EK_ACT_NONE : (ek_act)act;
     d->param = (float)param;
     return 1;
+}
+
+/* Cut the runs into stretches. */
+static void cut(conv_data *d) {
+    stretch *out = (stretch *)d->stretch;
+    size_t k = 0, length = 0;
+    for (size_t i = 0; i < d->runs; i++) {
+        const size_t n = (size_t)d->run[i].length;
+        if (i == 0 || length + n > K_STRETCH) {
+            out[d->stretches++] = (stretch){i, 0, k};
+            length = 0;
+        }
+        out[d->stretches - 1].runs++;
+        length += n;
+        k += n;
+    }
 }
 
 /* Columns of panel `i` of a group of `cout` channels, and the vectors they fill. */
@@ -140,6 +166,7 @@ static ek_status conv_init(ek_nn_step *s, const ek_nn_args *a) {
                 run->length = (int32_t)(long_runs ? kw : channels);
             }
 
+    cut(d);
     float *w = (float *)d->weight, *bias = (float *)d->bias;
     panel *p = (panel *)d->panel;
     size_t vectors, at = 0, at_bias = 0;
@@ -187,7 +214,8 @@ static ek_status linear_init(ek_nn_step *s, const ek_nn_args *a) {
     if (res != NULL && (res->lanes != 1 || ek_nn_has_border(res) || res->size != out->size))
         return EK_EVALUE;
     const size_t columns = packed_columns(n, width);
-    conv_data *d = conv_new(s, ek_nn_ceil(n, 2 * width), 1, k * columns, columns);
+    conv_data *d =
+        conv_new(s, ek_nn_ceil(n, 2 * width), ek_nn_ceil(k, K_STRETCH), k * columns, columns);
     if (d == NULL) return EK_ENOMEM;
     if (!set_act(d, a->ints[1], a->reals[0])) return EK_EVALUE;
     d->oh = d->ow = 1, d->items = rows, d->k = k;
@@ -196,7 +224,10 @@ static ek_status linear_init(ek_nn_step *s, const ek_nn_args *a) {
     d->in = (walk){(ptrdiff_t)k, 0, 0, 0};
     d->out = d->res = (walk){(ptrdiff_t)n, 0, 0, 0};
     d->c_step = d->res_step = (ptrdiff_t)width;
-    *(ek_run *)d->run = (ek_run){0, (int32_t)k};
+    for (size_t i = 0, at = 0; i < d->runs; i++, at += K_STRETCH)
+        ((ek_run *)d->run)[i] =
+            (ek_run){(int32_t)at, (int32_t)(k - at < K_STRETCH ? k - at : K_STRETCH)};
+    cut(d);
     float *w = (float *)d->weight, *bias = (float *)d->bias;
     size_t vectors, at = 0;
     for (size_t i = 0; i < d->panels; i++) {
@@ -227,7 +258,8 @@ static grid conv_grid(const ek_nn_step *s, const ek_nn_call *c) {
         const size_t share = ek_nn_ceil(g.total, 4 * c->threads);
         if (share < chunk) chunk = share;
     }
-    if (chunk > MAX_POSITIONS) chunk = MAX_POSITIONS;
+    const size_t most = d->stretches > 1 ? LONG_POSITIONS : MAX_POSITIONS;
+    if (chunk > most) chunk = most;
     if (chunk < rows) chunk = rows;
     chunk = ek_nn_ceil(chunk, rows) * rows;
     g.chunks = ek_nn_ceil(g.total, chunk);
@@ -275,7 +307,8 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
     const grid g = conv_grid(s, c);
     const ek_nn_buf *res = s->nbufs > 2 ? s->buf[2] : NULL;
     const float **table = ek_arena_alloc(tmp, 3 * g.chunk, sizeof *table);
-    if (table == NULL) return EK_ENOMEM;
+    float *sums = d->stretches > 1 ? ek_arena_f32(tmp, g.chunk * 2 * s->isa->width) : NULL;
+    if (table == NULL || (sums == NULL && d->stretches > 1)) return EK_ENOMEM;
     const float **a = table, **out = table + g.chunk, **r = table + 2 * g.chunk;
     size_t ready = SIZE_MAX; /* the chunk whose addresses are in the table */
     for (size_t u = begin; u < end; u++) {
@@ -296,10 +329,8 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
         const size_t q1 = d->panels * (part + 1) / g.panel_groups;
         for (size_t q = d->panels * part / g.panel_groups; q < q1; q++) {
             const panel *p = &d->panel[q];
-            ek_tile t = {.b = d->weight + p->b,
-                         .bias = d->bias + p->bias,
-                         .run = d->run,
-                         .runs = d->runs,
+            const size_t wide = ek_nn_ceil(p->columns, s->isa->width) * s->isa->width;
+            ek_tile t = {.bias = d->bias + p->bias,
                          .columns = p->columns,
                          .a_off = p->a_off,
                          .c_off = p->c_off,
@@ -308,14 +339,24 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                          .res_step = d->res_step,
                          .lo = d->lo,
                          .hi = d->hi};
-            for (size_t i = 0; i < tiles; i++) {
-                const size_t t0 = len * i / tiles, t1 = len * (i + 1) / tiles;
-                t.a = a + t0;
-                t.c = (float *const *)(void *)(out + t0);
-                t.res = res ? r + t0 : NULL;
-                t.rows = t1 - t0;
-                s->isa->tile(&t);
-                if (d->act != EK_ACT_NONE) finish(s, &t);
+            for (size_t k = 0; k < d->stretches; k++) {
+                const stretch *part_k = &d->stretch[k];
+                t.run = d->run + part_k->run;
+                t.runs = part_k->runs;
+                t.b = d->weight + p->b + part_k->k * wide;
+                const int last = k + 1 == d->stretches;
+                for (size_t i = 0; i < tiles; i++) {
+                    const size_t t0 = len * i / tiles, t1 = len * (i + 1) / tiles;
+                    float *sum = sums ? sums + t0 * 2 * s->isa->width : NULL;
+                    t.from = k == 0 ? NULL : sum;
+                    t.to = last ? NULL : sum;
+                    t.a = a + t0;
+                    t.c = (float *const *)(void *)(out + t0);
+                    t.res = res ? r + t0 : NULL;
+                    t.rows = t1 - t0;
+                    s->isa->tile(&t);
+                    if (last && d->act != EK_ACT_NONE) finish(s, &t);
+                }
             }
         }
     }

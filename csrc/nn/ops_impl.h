@@ -1,11 +1,12 @@
 /* ops_impl.h: the other kernels over vec_*.h: depthwise rows, windows, LSTM blocks, rows of
  * numbers. */
 
-enum { HALVES = EK_LANES / VF, STRIP = VF == 16 ? 8 : 6 };
+/* EK_STRIP outputs of a depthwise row are computed at once; the including file sets it. */
+enum { HALVES = EK_LANES / VF };
 
 ALWAYS void dw_strip(const ek_dw_row *d, const float *x, float *out, size_t lane,
                      const size_t count) {
-    vf acc[STRIP];
+    vf acc[EK_STRIP];
     const float *w = d->w + lane;
 #pragma GCC unroll 8
     for (size_t i = 0; i < count; i++) acc[i] = vf_load(d->bias + lane);
@@ -24,14 +25,30 @@ ALWAYS void dw_strip(const ek_dw_row *d, const float *x, float *out, size_t lane
         vf_store(out + i * EK_LANES + lane, vf_min(hi, vf_max(lo, acc[i])));
 }
 
-static void dw_row(const ek_dw_row *d) {
-    size_t i = 0;
-    for (; i + STRIP <= d->n; i += STRIP)
+static inline void dw_strips(const ek_dw_row *d, const float *x, float *out, size_t lane,
+                             size_t count) {
+    switch (count) {
+    case 1: dw_strip(d, x, out, lane, 1); break;
+    case 2: dw_strip(d, x, out, lane, 2); break;
+    case 3: dw_strip(d, x, out, lane, 3); break;
+    case 4: dw_strip(d, x, out, lane, 4); break;
+    case 5: dw_strip(d, x, out, lane, 5); break;
+    case 6: dw_strip(d, x, out, lane, 6); break;
+#if EK_STRIP == 8
+    case 7: dw_strip(d, x, out, lane, 7); break;
+    case 8: dw_strip(d, x, out, lane, 8); break;
+#endif
+    }
+}
+
+static void dw_row(const ek_dw_row *d) { /* strips of nearly equal length */
+    const size_t strips = (d->n + EK_STRIP - 1) / EK_STRIP;
+    for (size_t i = 0; i < strips; i++) {
+        const size_t begin = d->n * i / strips, end = d->n * (i + 1) / strips;
         for (size_t h = 0; h < HALVES; h++)
-            dw_strip(d, d->x + (ptrdiff_t)i * d->step, d->out + i * EK_LANES, h * VF, STRIP);
-    for (; i < d->n; i++)
-        for (size_t h = 0; h < HALVES; h++)
-            dw_strip(d, d->x + (ptrdiff_t)i * d->step, d->out + i * EK_LANES, h * VF, 1);
+            dw_strips(d, d->x + (ptrdiff_t)begin * d->step, d->out + begin * EK_LANES, h * VF,
+                      end - begin);
+    }
 }
 
 static inline void put_lanes(float *out, size_t lane, vf v, size_t lanes) {
@@ -108,17 +125,10 @@ ALWAYS void lstm_rows(const ek_lstm_block *b, const size_t rows) {
 
 static void lstm_block(const ek_lstm_block *b) {
     switch (b->rows) {
-    case 1:
-        lstm_rows(b, 1);
-        break;
-    case 2:
-        lstm_rows(b, 2);
-        break;
-    case 3:
-        lstm_rows(b, 3);
-        break;
-    default:
-        lstm_rows(b, 4);
+    case 1: lstm_rows(b, 1); break;
+    case 2: lstm_rows(b, 2); break;
+    case 3: lstm_rows(b, 3); break;
+    default: lstm_rows(b, 4);
     }
 }
 

@@ -12,7 +12,8 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
     for (size_t r = 0; r < rows; r++) {
         a[r] = t->a[r] + t->a_off;
 #pragma GCC unroll 2
-        for (size_t v = 0; v < nv; v++) acc[r][v] = vf_load(t->bias + v * VF);
+        for (size_t v = 0; v < nv; v++)
+            acc[r][v] = t->from == NULL ? vf_load(t->bias + v * VF) : vf_set1(0.0f);
     }
     for (size_t k = 0; k < t->runs; k++) {
         const ptrdiff_t begin = t->run[k].offset, end = begin + t->run[k].length;
@@ -28,6 +29,22 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
                 for (size_t v = 0; v < nv; v++) acc[r][v] = vf_fma(x, w[v], acc[r][v]);
             }
         }
+    }
+    if (t->from != NULL) {
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+            for (size_t v = 0; v < nv; v++)
+                acc[r][v] = vf_add(acc[r][v], vf_load(t->from + (r * 2 + v) * VF));
+        }
+    }
+    if (t->to != NULL) {
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+            for (size_t v = 0; v < nv; v++) vf_store(t->to + (r * 2 + v) * VF, acc[r][v]);
+        }
+        return;
     }
     const vf lo = vf_set1(t->lo), hi = vf_set1(t->hi);
     const size_t last = t->columns - (nv - 1) * VF; /* columns of the last vector */

@@ -1,6 +1,6 @@
 """From a graph to steps of the C engine: folding, fusing, layouts, borders, and the arena's plan."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -71,7 +71,27 @@ def _fold_batch_norm(step: Step, bn: Node) -> None:
     step.weights["bias"] = bias.astype(np.float32)
 
 
-def fuse(nodes: tuple[Node, ...], keep: set[int]) -> tuple[list[Step], dict[int, int]]:
+def _without_names(nodes: tuple[Node, ...], outputs) -> tuple[list[Node], set[int], dict[int, int]]:
+    """Nodes that some output needs, identities removed; the outputs' values; what stands for what."""
+    same: dict[int, int] = {}
+    for n in nodes:
+        same[n.index] = same[n.inputs[0]] if n.op == "identity" else n.index
+    keep = {same[i] for _, i in outputs}
+    needed, stack = set(), list(keep)
+    while stack:
+        i = stack.pop()
+        if i not in needed:
+            needed.add(i)
+            stack += [same[k] for k in nodes[i].inputs]
+    alive = [
+        replace(n, inputs=tuple(same[i] for i in n.inputs))
+        for n in nodes
+        if n.op == "input" or (n.index in needed and n.op != "identity")
+    ]
+    return alive, keep, same
+
+
+def fuse(nodes: list[Node], keep: set[int]) -> tuple[list[Step], dict[int, int]]:
     """Steps in order, and which value each reshaped value is. Values in ``keep`` stay visible."""
     users: dict[int, list[int]] = {n.index: [] for n in nodes}
     for n in nodes:
@@ -179,9 +199,9 @@ def _flat(shape: tuple[int, ...]) -> Form:
 class _Planner:
     def __init__(self, nodes, outputs, width):
         self.nodes, self.width = nodes, width
-        self.keep = {i for _, i in outputs}
-        self.steps, self.alias = fuse(nodes, self.keep)
-        self.outputs = outputs
+        self.alive, keep, same = _without_names(nodes, outputs)
+        self.steps, self.alias = fuse(self.alive, keep)
+        self.outputs = [same[i] for _, i in outputs]
         self.native: dict[int, Form] = {}
         self.border: dict[tuple[int, Form], list[int]] = {}
         self.storage: dict[tuple[int, Form | None], Storage] = {}
@@ -189,7 +209,9 @@ class _Planner:
         self.bufs: list[tuple[Storage, Form, tuple[int, ...]]] = []
         self.emitted: list[tuple] = []
         self.rows: list[dict] = []
-        self.sides = {(n.inputs[0], n.op): n.index for n in nodes if n.op in ("lstm_h", "lstm_c")}
+        self.sides = {
+            (n.inputs[0], n.op): n.index for n in self.alive if n.op in ("lstm_h", "lstm_c")
+        }
 
     # which forms a step reads and writes; `need` is the border (top, bottom, left, right) it wants
     def forms(self, step: Step) -> tuple[list[tuple[int, Form, tuple]], Form]:
@@ -276,7 +298,7 @@ class _Planner:
     # ---- first pass: native forms and borders
 
     def survey(self) -> None:
-        for n in self.nodes:
+        for n in self.alive:
             if n.op in ("input", "lstm_h", "lstm_c"):
                 self.native[n.index] = _flat(n.shape)
         self.plans = []
@@ -356,18 +378,18 @@ class _Planner:
                 slot += 1
                 self.storage[n.index, None] = Storage(int(np.prod(n.shape, dtype=np.int64)), slot)
         late = []
-        for _, index in self.outputs:
+        for index in self.outputs:
             slot += 1
             value, size = self.alias[index], int(np.prod(self.nodes[index].shape, dtype=np.int64))
             if (value, None) in self.storage:
                 late.append((value, slot, size))  # an input, or an output twice: copied at the end
             else:
                 self.storage[value, None] = Storage(size, slot)
-        self.ready |= {(n.index, None) for n in self.nodes if n.op in ("input", "lstm_h", "lstm_c")}
+        self.ready |= {(n.index, None) for n in self.alive if n.op in ("input", "lstm_h", "lstm_c")}
         for step, reads, out in self.plans:
             self._step(step, reads, out)
             self.ready.add(self._key(step.output, out))
-        for _, index in self.outputs:
+        for index in self.outputs:
             source = self.native[self.alias[index]]
             self._reading(self.alias[index], Form(source.items, source.c, source.h, source.w, 1))
         for value, to, size in late:

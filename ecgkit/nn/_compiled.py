@@ -145,7 +145,7 @@ class CompiledProgram:
         Returns
         -------
         ndarray, float32, or tuple of ndarray
-            With ``taps``: ``(result, {name: ndarray})``.
+            With ``taps``: a dict, ``"output"`` and one entry per tap.
 
         Raises
         ------
@@ -158,7 +158,9 @@ class CompiledProgram:
         _core.nn_run(engine.capsule, n, (*arrays, *results), threads)
         count = len(self._outputs)
         first = results[0] if count == 1 else tuple(results[:count])
-        return (first, dict(zip(taps, results[count:]))) if taps else first
+        if not taps:
+            return first
+        return {"output": first, **dict(zip(taps, results[count:]))}
 
     def _results(self, engine: _Engine, n: int, out, arrays) -> list[F32]:
         count = len(self._outputs)

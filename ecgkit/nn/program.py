@@ -471,8 +471,8 @@ class Program:
             "permute", (x,), shape, name, node.rank, {"strides": tuple(strides), "offset": offset}
         )
 
-    def select(self, x: Tensor, axis: int, index: int, *, name=None) -> Tensor:
-        """One entry of an axis, which disappears: ``select(h, 0, -1)`` is the last time step of an LSTM."""
+    def select(self, x: Tensor, index: int, axis: int = 0, *, name=None) -> Tensor:
+        """One entry of an axis, which disappears: ``select(h, -1)`` is the last step of an LSTM."""
         name = self._name("select", name)
         where = self._where(name)
         node = self._node(where, x)
@@ -482,11 +482,15 @@ class Program:
             raise LayoutError(f"{where}: index {index} is outside axis {axis} of {node.shape}")
         strides = _strides(node.shape)
         shape = (*node.shape[:axis], *node.shape[axis + 1 :])
-        attrs = {
-            "strides": (*strides[:axis], *strides[axis + 1 :]),
-            "offset": index % n * strides[axis],
-        }
+        left = (*strides[:axis], *strides[axis + 1 :])
+        attrs = {"strides": left, "offset": index % n * strides[axis]}
         return self._add("permute", (x,), shape, name, attrs=attrs)
+
+    def identity(self, x: Tensor, *, name=None) -> Tensor:
+        """The same value under another name, for taps. Free."""
+        name = self._name("identity", name)
+        node = self._node(self._where(name), x)
+        return self._add("identity", (x,), node.shape, name, node.rank)
 
     @staticmethod
     def _axis(where: str, node: Node, axis: int) -> int:
