@@ -68,17 +68,16 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def program(w: Mapping[str, Array], image: int):
-    """Pictures (3, image, image) to logits; taps ``block0``..``block15`` and ``features``
-    (1280)."""
+    """Pictures (3, image, image) to logits and softmax; taps ``block0``.. and ``features``."""
     from .. import nn
 
     p = nn.Program("efficientnet_lite0")
 
-    def conv_norm(x, size: int, conv: str, norm: str, *, stride: int = 1, groups: int = 1):
+    def conv_norm(x, size: int, conv: str, norm: str, *, stride=1, groups=1, name=None):
         weight = w[f"{conv}.weight"]
         pad = same_padding(size, weight.shape[-1], stride)
         h = p.conv2d(x, weight, stride=stride, padding=(pad, pad), groups=groups)
-        return p.batch_norm(h, *(w[f"{norm}.{part}"] for part in _NORM), eps=EPS)
+        return p.batch_norm(h, *(w[f"{norm}.{part}"] for part in _NORM), eps=EPS, name=name)
 
     h = p.input("x", (3, image, image))
     h = p.relu6(conv_norm(h, image, "_conv_stem", "_bn0", stride=2))
@@ -88,13 +87,17 @@ def program(w: Mapping[str, Array], image: int):
         if b.expand != 1:
             h = p.relu6(conv_norm(h, size, f"{key}._expand_conv", f"{key}._bn0"))
         h = conv_norm(h, size, f"{key}._depthwise_conv", f"{key}._bn1", stride=b.stride, groups=mid)
+        h = p.relu6(h)
         size = -(-size // b.stride)
         skip = b.stride == 1 and b.cin == b.cout
         name = f"block{i}"
-        h = p.relu6(h)
-        h = conv_norm(h, size, f"{key}._project_conv", f"{key}._bn2")
-        h = p.add(h, start, name=name) if skip else p.identity(h, name=name)
+        project = f"{key}._project_conv", f"{key}._bn2"
+        h = conv_norm(h, size, *project, name=None if skip else name)
+        if skip:
+            h = p.add(h, start, name=name)
     h = p.relu6(conv_norm(h, size, "_conv_head", "_bn1"))
     h = p.mean(h, (-2, -1), name="features")
-    p.output(p.linear(h, w["_fc.weight"], w["_fc.bias"]))
+    logits = p.linear(h, w["_fc.weight"], w["_fc.bias"])
+    p.output(logits, "logits")
+    p.output(p.softmax(logits), "probabilities")
     return p.compile()

@@ -36,7 +36,7 @@ def expected(classes: int) -> dict[str, tuple[int, ...]]:
 
 
 def program(w: Mapping[str, Array], image: int):
-    """Pictures (3, image, image) to logits; taps ``layer1``..``layer4`` and ``features`` (512)."""
+    """Pictures (3, image, image) to logits and softmax; taps ``layer1``.. and ``features``."""
     from .. import nn
 
     p = nn.Program("resnet18")
@@ -56,5 +56,7 @@ def program(w: Mapping[str, Array], image: int):
         h = conv_norm(h, f"{key}.conv2", f"{key}.bn2", 1, 1)
         h = p.relu(p.add(h, short), name=key.split(".")[0] if key.endswith(".1") else None)
     h = p.mean(h, (-2, -1), name="features")
-    p.output(p.linear(h, w["fc.weight"], w["fc.bias"]))
+    logits = p.linear(h, w["fc.weight"], w["fc.bias"])
+    p.output(logits, "logits")
+    p.output(p.softmax(logits), "probabilities")
     return p.compile()

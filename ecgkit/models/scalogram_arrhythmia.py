@@ -10,7 +10,7 @@ the contract shows them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .._typing import Array
@@ -108,31 +108,36 @@ class ScalogramArrhythmia(Model):
             return _efficientnet.program(tensors, image)
         return _sequence_program(network, tensors)
 
-    def forward(self, prepared: Array, *, taps=()):
+    def forward(self, prepared: Array, *, taps: Sequence[str] = ()):
         """Logits: (n, label) from the 1-D networks, (n, window, label) from the 2-D ones.
 
-        Taps: ``features``, (n, window, feature), or (n, 64) for ``cnn_lstm``; of ``cnn1d`` also
-        ``window_logits``; of the 2-D networks the stages (``layer1``.. or ``block0``..).
+        Taps: ``features``, (n, window, feature), or (n, 64) from ``cnn_lstm``; from ``cnn1d`` also
+        ``window_logits``; from the 2-D networks ``layer1``..``layer4`` or ``block0``..``block15``.
         """
-        if self.variant["network"] not in IMAGE_NETWORKS:
-            return self._program(prepared, taps=taps)
-        n, windows = prepared.shape[:2]
-        out = self._program(prepared.reshape(n * windows, *prepared.shape[2:]), taps=taps)
-        if not taps:
-            return out.reshape(n, windows, -1)
-        return {key: value.reshape(n, windows, *value.shape[1:]) for key, value in out.items()}
+        out = self._run(prepared, taps)
+        return (
+            {"output": out["logits"], **{tap: out[tap] for tap in taps}} if taps else out["logits"]
+        )
 
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
-        from .. import nn
-
-        network = self.variant["network"]
-        if network in IMAGE_NETWORKS:
-            windows = nn.softmax(self.forward(prepared))
+        out = self._run(prepared)
+        if self.variant["network"] in IMAGE_NETWORKS:
+            windows = out["probabilities"]
             return windows.mean(axis=1), windows
-        if network == "cnn1d":
-            out = self.forward(prepared, taps=("window_logits",))
-            return nn.softmax(out["output"]), nn.softmax(out["window_logits"])
-        return nn.softmax(self.forward(prepared)), None
+        return out["probabilities"], out.get("window_probabilities")
+
+    def _run(self, prepared: Array, taps: Sequence[str] = ()) -> dict[str, Array]:
+        """Outputs and taps by name; the 2-D networks see the windows as so many samples."""
+        fold = self.variant["network"] in IMAGE_NETWORKS
+        x = prepared.reshape(-1, *prepared.shape[2:]) if fold else prepared
+        outputs = self._program(x, taps=taps)
+        named: dict[str, Array] = {}
+        if taps:
+            outputs, named = outputs
+        out = {**named, **dict(zip(self._program.outputs, outputs, strict=True))}
+        if fold:
+            out = {key: v.reshape(*prepared.shape[:2], *v.shape[1:]) for key, v in out.items()}
+        return out
 
 
 SYSTEM = ScalogramArrhythmia
@@ -165,13 +170,17 @@ def _sequence_program(network: str, w: Mapping[str, Array]):
         h = p.relu(p.batch_norm(h, *norm))
         if i != "3":
             h = p.max_pool1d(h, 2)
+    head = w["fc.weight"], w["fc.bias"]
     if network == "cnn1d":
         h = p.mean(h, -1, name="features")
-        p.linear(h, w["fc.weight"], w["fc.bias"], name="window_logits")
-        h = p.mean(h, -2)
+        each = p.linear(h, *head, name="window_logits")
+        p.output(p.softmax(each), "window_probabilities")
+        h = p.mean(h, 0)
     else:
         h = p.mean(h, -1)
-        h = p.lstm(h, {k[5:]: v for k, v in w.items() if k.startswith("lstm.")})
-        h = p.select(h, -1, name="features")
-    p.output(p.linear(h, w["fc.weight"], w["fc.bias"]))
+        h = p.lstm(h, {k.removeprefix("lstm."): v for k, v in w.items() if k.startswith("lstm.")})
+        h = p.select(h, 0, -1, name="features")
+    logits = p.linear(h, *head)
+    p.output(logits, "logits")
+    p.output(p.softmax(logits), "probabilities")
     return p.compile()
