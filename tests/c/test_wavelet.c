@@ -1,0 +1,64 @@
+/* Stacked scalograms between guard pages: every variant against the reference, odd counts of lanes,
+ * columns and rows. */
+#include "ek_test.h"
+#include "ek_wavelet.h"
+
+static void variant_agrees_with_ref(unsigned isa, size_t leads, size_t t,
+                                    const ek_stack_spec *stack, ek_pad pad) {
+    enum { ROWS = 7 };
+    const double freqs[ROWS] = {45.0, 30.0, 17.0, 9.0, 4.0, 2.0, 0.3};
+    const ek_wavelet_spec spec = {freqs, ROWS, 100.0, 6.0, pad};
+    const size_t windows = t / stack->window;
+    const size_t picture =
+        stack->image_h ? 3 * stack->image_h * stack->image_w : leads * ROWS * stack->width;
+    const size_t n = 2, bytes = n * windows * picture * sizeof(float);
+    ek_guard x = ek_guarded(n * leads * t * sizeof(float), 1);
+    ek_guard got = ek_guarded(bytes, 1), want = ek_guarded(bytes, 0);
+    ek_noise(x.p, n * leads * t, (uint32_t)(leads + t));
+    ek_cpu_use(0);
+    CHECK_STATUS(ek_wavelet_stacked_f32(x.p, n, leads, t, &spec, stack, want.p), EK_OK);
+    ek_cpu_use(isa);
+    CHECK_STATUS(ek_wavelet_stacked_f32(x.p, n, leads, t, &spec, stack, got.p), EK_OK);
+    for (size_t i = 0; i < bytes / sizeof(float); i++)
+        CHECK_CLOSE(((float *)got.p)[i], ((float *)want.p)[i], 1e-5);
+    ek_unguard(&x), ek_unguard(&got), ek_unguard(&want);
+    ek_cpu_use(ek_cpu_available());
+}
+
+static void each(unsigned isa) {
+    /* clang-format off */ /* version 14 crashes on rows of different lengths */
+    static const ek_stack_spec stacks[] = {
+        {.window = 50, .width = 32, .scale = EK_STACK_MINMAX},
+        {.window = 33, .width = 9, .scale = EK_STACK_LEAD},
+        {.window = 64, .width = 64, .power = 1},
+        {.window = 1, .width = 3},
+        {.window = 60, .width = 13, .cwt_first = 1, .scale = EK_STACK_MINMAX},
+        {.window = 50, .width = 20, .scale = EK_STACK_MINMAX, .image_h = 11, .image_w = 17},
+    };
+    /* clang-format on */
+    if (isa & ~ek_cpu_available()) return;
+    for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
+        for (size_t leads = 1; leads <= 17; leads += 4)
+            for (int pad = EK_PAD_REFLECT; pad <= EK_PAD_PERIODIC; pad++)
+                variant_agrees_with_ref(isa, leads, 130, &stacks[i], (ek_pad)pad);
+}
+
+static void avx2(void) {
+    each(EK_CPU_AVX2);
+}
+
+static void avx512(void) {
+    each(EK_CPU_AVX2 | EK_CPU_AVX512);
+}
+
+static void wrong_lengths_are_refused(void) {
+    const double f = 5.0;
+    const ek_wavelet_spec spec = {&f, 1, 100.0, 6.0, EK_PAD_REFLECT};
+    const ek_stack_spec stack = {.window = 11, .width = 4};
+    float x[10] = {0}, out[8];
+    CHECK_STATUS(ek_wavelet_stacked_f32(x, 1, 1, 10, &spec, &stack, out), EK_ESHAPE);
+    CHECK_STATUS(ek_wavelet_cwt_f32(x, 1, 0, &spec, out), EK_ESHAPE);
+}
+
+TEST_MAIN({"avx2", avx2}, {"avx512", avx512},
+          {"wrong_lengths_are_refused", wrong_lengths_are_refused})
