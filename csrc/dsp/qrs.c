@@ -9,24 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Set by hand at round values on a plateau of MIT-BIH DS1 (both leads, single and fused) and LUDB.
+ * A search that was let loose on half of the records did worse on the other half than these:
+ * benchmarks/rpeaks.py prints what they reach. */
 static const qrs_params PARAMS = {
-    .centre = 13.0,
+    .centre = 14.0,
     .sigma = 0.028,
-    .level_quantile = 0.4,
+    .level_quantile = 0.5,
     .fuse_power = 3.0,
-    .threshold = 0.35,
-    .cap_low = 3.0,
+    .threshold = 0.33,
+    .cap_low = 4.0,
     .cap_high = 3.0,
     .refractory = 0.2,
     .early = 0.6,
     .early_cost = 3.0,
     .early_limit = 0.5,
     .late = 1.5,
-    .late_cost = 2.0,
+    .late_cost = 1.75,
     .floor = 0.15,
     .t_wave = 0.38,
-    .t_ratio = 0.6,
-    .t_cost = 1.0,
+    .t_ratio = 0.5,
+    .t_cost = 1.2,
     .fuse_most = 1.5,
     .fuse_clean = 0.1,
 };

@@ -30,8 +30,8 @@ def rpeaks(x: Any, *, fs: float | None = None, threads: int | None = None) -> Ar
     Returns
     -------
     ndarray of int64, shape (beat,)
-        Sample indices, ascending, at least 0.16 s apart. Empty for a flat or non-finite signal, for
-        less than half a second, and for no leads; never an error because of the content.
+        Sample indices, ascending. Empty for a flat or non-finite signal, for less than half a
+        second, and for no leads; never an error because of the content.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def rpeaks(x: Any, *, fs: float | None = None, threads: int | None = None) -> Ar
 
     Notes
     -----
-    The magnitude of a band around 13 Hz gives candidates; the beats are the subset of candidates
+    The magnitude of a band around 14 Hz gives candidates; the beats are the subset of candidates
     with the best total score, found exactly by dynamic programming. A candidate scores by its
     strength against the local level, an interval costs where it is much shorter or longer than the
     local rhythm. One set of constants serves every rate and database. NaN and infinite samples are
