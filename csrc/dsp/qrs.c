@@ -55,51 +55,54 @@ static size_t find_candidates(const float *e, size_t ty, size_t apart, size_t *a
     return n;
 }
 
+enum { LATE_MOST = 3 }; /* missing RRs that a gap costs at most */
+
+/* What an interval without a beat costs, within the record and at its ends alike. */
+static double gap_cost(const qrs_params *p, double d, double rr) {
+    const double missing = d / rr - p->late;
+    return missing <= 0.0 ? 0.0 : p->late_cost * fmin(missing, LATE_MOST);
+}
+
 /* One pass: chosen (ascending indices of candidates) from strength[i]/level[i] and rhythm[i]
  * (samples). */
 static size_t choose(const size_t *at, const float *strength, const double *level,
-                     const double *rhythm, size_t n, const qrs_params *p, double *best,
+                     const double *rhythm, size_t n, size_t ty, const qrs_params *p, double *best,
                      ptrdiff_t *from, size_t *chosen) {
     const double refractory = p->refractory * EK_QRS_RATE, wave = p->t_wave * EK_QRS_RATE;
-    size_t oldest = 0; /* candidates before this one are further than any costed interval */
-    double far = 0.0;  /* best total among those */
-    ptrdiff_t far_from = -1;
-    double top = -INFINITY;
-    ptrdiff_t last = -1;
+    size_t oldest = 0;      /* candidates before this one are further than any costed interval */
+    double far = -INFINITY; /* best total among those */
+    ptrdiff_t far_from = -1, last = -1;
+    double top = -gap_cost(p, (double)ty, rhythm[0]); /* no beat at all */
     for (size_t i = 0; i < n; i++) {
-        const double rr = rhythm[i], span = rr * (p->late + 3.0);
-        const double late_limit = p->late_cost * 3.0;
-        const double early = fmin(p->early * rr, p->early_limit * EK_QRS_RATE);
-        while (oldest < i && (double)(at[i] - at[oldest]) > span) {
+        const double rr = rhythm[i], early = fmin(p->early * rr, p->early_limit * EK_QRS_RATE);
+        while (oldest < i && (double)(at[i] - at[oldest]) > rr * (p->late + LATE_MOST)) {
             if (best[oldest] > far) {
                 far = best[oldest];
                 far_from = (ptrdiff_t)oldest;
             }
             oldest++;
         }
-        double score = log2(strength[i] / (p->threshold * level[i]));
-        score = fmin(fmax(score, -p->cap_low), p->cap_high);
-        double total = far - (far_from < 0 ? 0.0 : late_limit);
-        from[i] = far_from;
-        if (far_from >= 0 && total < -late_limit) {
-            total = 0.0;
-            from[i] = -1;
+        double total = -gap_cost(p, (double)at[i], rr);
+        from[i] = -1;
+        if (far - p->late_cost * LATE_MOST > total) {
+            total = far - p->late_cost * LATE_MOST;
+            from[i] = far_from;
         }
         for (size_t j = i; j-- > oldest;) {
             const double d = (double)(at[i] - at[j]);
             if (d < refractory) continue;
-            double cost = 0.0;
+            double cost = gap_cost(p, d, rr);
             if (d < early) cost += p->early_cost * (1.0 - d / early);
-            if (d > p->late * rr) cost += p->late_cost * (d / rr - p->late);
             if (d < wave && strength[i] < p->t_ratio * strength[j]) cost += p->t_cost;
             if (best[j] - cost > total) {
                 total = best[j] - cost;
                 from[i] = (ptrdiff_t)j;
             }
         }
-        best[i] = total + score;
-        if (best[i] >= top) { /* the end of the record costs nothing */
-            top = best[i];
+        const double score = log2(strength[i] / (p->threshold * level[i]));
+        best[i] = total + fmin(fmax(score, -p->cap_low), p->cap_high);
+        if (best[i] - gap_cost(p, (double)(ty - at[i]), rr) > top) {
+            top = best[i] - gap_cost(p, (double)(ty - at[i]), rr);
             last = (ptrdiff_t)i;
         }
     }
@@ -117,7 +120,7 @@ static size_t choose(const size_t *at, const float *strength, const double *leve
 static void relearn(const size_t *at, const float *strength, size_t n, const size_t *chosen,
                     size_t count, const qrs_params *p, double *level, double *rhythm) {
     double all = 0.0, window[2 * NEIGHBOURS + 1];
-    if (count < 3) return;
+    if (count < 2) return;
     for (size_t b = 0; b < count; b++) all += log(strength[chosen[b]]);
     all = exp(all / (double)count);
     size_t b = 0;
@@ -196,7 +199,7 @@ static ek_status detect(const float *x, size_t lead, size_t t, double fs, const 
     size_t beats = 0;
     for (int pass = 0; pass < PASSES; pass++) {
         if ((st = ek_poll()) != EK_OK) return st;
-        beats = choose(at, strength, level, rhythm, n, p, best, from, chosen);
+        beats = choose(at, strength, level, rhythm, n, ty, p, best, from, chosen);
         relearn(at, strength, n, chosen, beats, p, level, rhythm);
     }
     for (size_t b = 0; b < beats; b++)
