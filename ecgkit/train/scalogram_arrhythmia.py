@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import get_threads, set_threads
+from .. import get_threads, set_threads, weights
 from .._typing import Array
 from ..datasets import ptbxl
 from ..evaluate import single_label
@@ -73,9 +73,8 @@ def build(recipe: Recipe):
     if recipe.start == "imagenet":
         load_imagenet(net)
     elif recipe.start is not None:
-        from safetensors.numpy import load_file
-
-        fill(net, {k: torch.from_numpy(v).float() for k, v in load_file(recipe.start).items()})
+        state = weights.read(recipe.start)
+        fill(net, {key: torch.tensor(value.astype(np.float32)) for key, value in state.items()})
     if recipe.network in TWO_DIMENSIONAL:  # twice as fast in this layout on a CPU
         net = net.to(memory_format=torch.channels_last)
     return net
@@ -244,8 +243,6 @@ def export(net, recipe: Recipe, folder: Path) -> Path:
 
     Vectors (biases, batch-norm) stay float32: they are few, and a variance may not fit float16.
     """
-    from safetensors.numpy import save_file
-
     half = recipe.network in TWO_DIMENSIONAL
     out = {}
     for key, value in net.state_dict().items():
@@ -253,7 +250,7 @@ def export(net, recipe: Recipe, folder: Path) -> Path:
             array = np.ascontiguousarray(value.detach().float().numpy())
             out[key] = array.astype(np.float16) if half and array.ndim > 1 else array
     path = folder / f"{recipe.network}.safetensors"
-    save_file(out, path)
+    weights.save(path, out)
     return path
 
 
