@@ -30,8 +30,8 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `import ecgkit` stays fast.
 _MODULES = {
-    "datasets", "evaluate", "explain", "fft", "io", "metrics", "models", "nn", "plot", "report", "signal", "synth",
-    "train", "wavelet", "weights",
+    "datasets", "evaluate", "explain", "fft", "io", "metrics", "models", "nn", "plot", "report",
+    "signal", "synth", "train", "wavelet", "weights",
 }  # fmt: skip
 _NAMES = {
     "Record": "record",
@@ -44,8 +44,9 @@ _NAMES = {
 }
 
 __all__ = [
-    "ContractError", "EcgkitError", "FormatError", "LayoutError", "LeadError", "MissingExtraError", "OutputError", "RateError",
-    "UnitError", "WeightsError", "errors", "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
+    "ContractError", "EcgkitError", "FormatError", "LayoutError", "LeadError", "MissingExtraError",
+    "OutputError", "RateError", "UnitError", "WeightsError", "errors", "get_threads", "set_threads",
+    "show_config", "simd", *_MODULES, *_NAMES,
 ]  # fmt: skip
 
 

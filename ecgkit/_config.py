@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 
-# OpenBLAS starts its threads when it is loaded. ecgkit has its own pool and runs OpenBLAS on one thread, so tell it
-# before the load and put the variable back for everybody else.
+# OpenBLAS starts its threads when it is loaded. ecgkit has its own pool and runs OpenBLAS on one
+# thread, so tell it before the load and put the variable back for everybody else.
 _before = os.environ.get("OPENBLAS_NUM_THREADS")
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 try:
@@ -25,8 +25,8 @@ def set_threads(n: int | None) -> int:
     Parameters
     ----------
     n : int or None
-        At least 1; ``None`` goes back to the number of cores this process may run on. The environment variable
-        ``ECGKIT_THREADS`` sets the value at import.
+        At least 1; ``None`` goes back to the number of cores this process may run on. The
+        environment variable ``ECGKIT_THREADS`` sets the value at import.
 
     Returns
     -------

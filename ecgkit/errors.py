@@ -19,7 +19,7 @@ class EcgkitError(Exception):
 
 
 class FormatError(EcgkitError, ValueError):
-    """A file is not what it claims to be: names the file and, where known, the byte offset or line."""
+    """A file is not what it claims to be: names the file and, where known, the byte or line."""
 
 
 class LayoutError(EcgkitError, ValueError):

@@ -21,7 +21,7 @@ _TO_MV = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3, "nV": 1e-6}
 
 
 def canonical_lead(name: str) -> str:
-    """``AVR``, ``avr`` and ``aVR`` are one lead: the standard twelve get their usual spelling, others stay."""
+    """``AVR``, ``avr`` and ``aVR`` are one lead: the standard twelve get their usual spelling."""
     return _CANONICAL.get(name.strip().upper(), name.strip())
 
 
@@ -31,13 +31,15 @@ def to_millivolt(unit: str) -> float:
     Raises
     ------
     UnitError
-        The unit is not one of nV, uV, µV, mV, V: nothing is guessed from the magnitude of the samples.
+        The unit is not one of nV, uV, µV, mV, V: nothing is guessed from the samples' magnitude.
     """
     try:
         return _TO_MV[unit.strip().replace("\u03bc", "\u00b5")]
     except (KeyError, AttributeError):
         known = ", ".join(sorted(_TO_MV))
-        raise UnitError(f"unit must be one of {known}; got {unit!r}. Convert the samples and pass unit='mV'") from None
+        raise UnitError(
+            f"unit must be one of {known}; got {unit!r}. Convert the samples and pass unit='mV'"
+        ) from None
 
 
 def check_fs(fs: float | None, what: str = "fs") -> float:
@@ -45,7 +47,9 @@ def check_fs(fs: float | None, what: str = "fs") -> float:
     try:
         value = float(fs)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise RateError(f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}") from None
+        raise RateError(
+            f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}"
+        ) from None
     if not (np.isfinite(value) and value > 0):
         raise RateError(f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}")
     return value
@@ -58,11 +62,13 @@ class Record:
     Parameters
     ----------
     signal : array_like, shape (lead, time)
-        Samples in ``unit``; stored as read-only C-contiguous float32 in **mV**. NaN marks samples that the file calls invalid.
+        Samples in ``unit``; stored as read-only C-contiguous float32 in **mV**. NaN marks samples
+        that the file calls invalid.
     fs : float
         Sampling rate in Hz.
     leads : sequence of str
-        One name per row. The standard twelve are spelled ``I II III aVR aVL aVF V1..V6`` whatever their case was.
+        One name per row. The standard twelve are spelled ``I II III aVR aVL aVF V1..V6`` whatever
+        their case was.
     unit : str
         ``"mV"`` (default), ``"uV"``, ``"µV"``, ``"V"`` or ``"nV"``.
     labels : mapping or sequence, optional
@@ -70,7 +76,8 @@ class Record:
     meta : mapping, optional
         Header facts (source format, patient facts, gains); kept as they are.
     raw : ndarray of int, shape (lead, time), optional
-        The stored integers where the file had them, so that nothing is lost; their gains are in ``meta``.
+        The stored integers where the file had them, so that nothing is lost; their gains are in
+        ``meta``.
 
     Raises
     ------
@@ -97,7 +104,9 @@ class Record:
         factor = to_millivolt(unit)
         rate = check_fs(fs)
         if isinstance(leads, str):
-            raise LeadError(f"leads must be a sequence of names, got the string {leads!r}; wrap it in a list")
+            raise LeadError(
+                f"leads must be a sequence of names, got the string {leads!r}; wrap it in a list"
+            )
         names = tuple(canonical_lead(str(name)) for name in leads)
         array = np.asarray(signal)
         if array.dtype.kind not in "iuf":
@@ -105,13 +114,16 @@ class Record:
         if array.ndim != 2 or array.shape[0] != len(names):
             hint = "; pass signal.T" if array.ndim == 2 and array.shape[1] == len(names) else ""
             raise LayoutError(
-                f"signal must have shape (lead, time) with {len(names)} leads ({' '.join(names)}), got shape {array.shape}{hint}"
+                f"signal must have shape (lead, time) with {len(names)} leads "
+                f"({' '.join(names)}), got shape {array.shape}{hint}"
             )
         if array.shape[1] == 0:
             raise LayoutError("signal has no samples")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise LeadError(f"leads given more than once: {', '.join(twice)}; rename or drop the duplicates")
+            raise LeadError(
+                f"leads given more than once: {', '.join(twice)}; rename or drop the duplicates"
+            )
         if raw is not None and raw.shape != array.shape:
             raise LayoutError(f"raw must have the shape of signal {array.shape}, got {raw.shape}")
         if factor != 1.0:
@@ -148,18 +160,31 @@ class Record:
 
     def __repr__(self) -> str:
         source = self.meta.get("format", "array")
-        return f"<Record {len(self.leads)} leads x {self.duration:g} s at {self.fs:g} Hz ({source}): {' '.join(self.leads)}>"
+        size = f"{len(self.leads)} leads x {self.duration:g} s at {self.fs:g} Hz"
+        return f"<Record {size} ({source}): {' '.join(self.leads)}>"
 
     def __reduce__(self):
-        return (type(self), (self.signal, self.fs, self.leads, "mV", self.labels, dict(self.meta), self.raw))
+        return (
+            type(self),
+            (self.signal, self.fs, self.leads, "mV", self.labels, dict(self.meta), self.raw),
+        )
 
     def _index(self, lead: str) -> int:
         try:
             return self.leads.index(canonical_lead(lead))
         except ValueError:
-            raise LeadError(f"the record has no lead {lead!r}; it has {' '.join(self.leads)}") from None
+            raise LeadError(
+                f"the record has no lead {lead!r}; it has {' '.join(self.leads)}"
+            ) from None
 
-    def _with(self, signal: Array, *, fs: float | None = None, leads: Sequence[str] | None = None, raw=None) -> Record:
+    def _with(
+        self,
+        signal: Array,
+        *,
+        fs: float | None = None,
+        leads: Sequence[str] | None = None,
+        raw=None,
+    ) -> Record:
         return Record(
             signal, self.fs if fs is None else fs, self.leads if leads is None else leads,
             labels=self.labels, meta=self.meta, raw=raw,
@@ -172,7 +197,8 @@ class Record:
         Raises
         ------
         LeadError
-            A name is absent: the message lists those the record has. A lead is never computed from others silently.
+            A name is absent: the message lists those the record has. A lead is never computed from
+            others silently.
         """
         if isinstance(leads, str):
             leads = [leads]
@@ -181,7 +207,10 @@ class Record:
         return self._with(self.signal[index], leads=[self.leads[i] for i in index], raw=raw)
 
     def reorder(self, leads: Sequence[str] = STANDARD_LEADS) -> Record:
-        """All leads, in another order (default: the standard twelve). Refuses to drop one; use :meth:`pick` for that."""
+        """All leads, in another order (default: the standard twelve).
+
+        Refuses to drop one; use :meth:`pick` for that.
+        """
         if isinstance(leads, str):
             leads = [leads]
         missing = [name for name in self.leads if name not in {canonical_lead(x) for x in leads}]
@@ -201,14 +230,15 @@ class Record:
         last = first + round(duration * self.fs)
         if first < 0 or last <= first or last > self.n_samples:
             raise LayoutError(
-                f"window {start:g}..{start + duration:g} s is not inside the record (0..{self.duration:g} s)"
+                f"window {start:g}..{start + duration:g} s is not inside the record "
+                f"(0..{self.duration:g} s)"
             )
         raw = None if self.raw is None else self.raw[:, first:last]
         return self._with(self.signal[:, first:last], raw=raw)
 
     # ------------------------------------------------------------- processing
     def resample(self, fs: float, *, method: str = "fir") -> Record:
-        """The record at another rate (see :func:`ecgkit.signal.resample`). Raw integers are dropped."""
+        """The record at another rate (:func:`ecgkit.signal.resample`); raw integers are dropped."""
         from . import signal
 
         fs = check_fs(fs)
@@ -243,7 +273,7 @@ class Record:
         return plot.scalogram(self, freqs, **options)
 
     def stacked_scalogram(self, freqs: Any = None, **options: Any):
-        """One picture per second, leads below each other (see :func:`ecgkit.plot.stacked_scalogram`)."""
+        """One picture per second, leads below each other: :func:`ecgkit.plot.stacked_scalogram`."""
         from . import plot
 
         return plot.stacked_scalogram(self, freqs, **options)

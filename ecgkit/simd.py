@@ -19,7 +19,9 @@ def available() -> list[str]:
 def active() -> str:
     """The name in use."""
     _, mask = _core.simd_mask()
-    return max((name for name, need in _LEVELS.items() if need & ~mask == 0), key=_LEVELS.__getitem__)
+    return max(
+        (name for name, need in _LEVELS.items() if need & ~mask == 0), key=_LEVELS.__getitem__
+    )
 
 
 def use(name: str) -> str:
@@ -31,7 +33,9 @@ def use(name: str) -> str:
         The name is unknown or this machine cannot run it.
     """
     if name not in available():
-        raise ValueError(f"simd.use: {name!r} is not one of {', '.join(available())} on this machine")
+        raise ValueError(
+            f"simd.use: {name!r} is not one of {', '.join(available())} on this machine"
+        )
     before = active()
     _core.simd_mask(_LEVELS[name])
     return before

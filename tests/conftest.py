@@ -7,7 +7,6 @@ import pytest
 
 import ecgkit as ek
 
-
 FORCED = os.environ.get("ECGKIT_SIMD")
 
 

@@ -31,7 +31,7 @@ ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *out) {
         ek_dsp_zscore_f32_fn fn;
     } ZSCORE[] = {
         {EK_CPU_AVX2, ek_dsp_zscore_row_f32_avx2},
-        {0, ek_dsp_zscore_row_f32_ref},
+        {0,           ek_dsp_zscore_row_f32_ref },
     };
     if (t == 0) return n == 0 ? EK_OK : EK_ESHAPE;
     zscore_job j = {x, out, t, EK_PICK(ZSCORE)};

@@ -55,10 +55,8 @@ static void unlock(void) {
 
 static void *make_f32(ek_fft_kind kind, int n, float *in, float *out, unsigned flags) {
     switch (kind) {
-    case EK_FFT_R2C:
-        return fftwf_plan_dft_r2c_1d(n, in, (fftwf_complex *)out, flags);
-    case EK_FFT_C2R:
-        return fftwf_plan_dft_c2r_1d(n, (fftwf_complex *)in, out, flags);
+    case EK_FFT_R2C: return fftwf_plan_dft_r2c_1d(n, in, (fftwf_complex *)out, flags);
+    case EK_FFT_C2R: return fftwf_plan_dft_c2r_1d(n, (fftwf_complex *)in, out, flags);
     case EK_FFT_FORWARD:
         return fftwf_plan_dft_1d(n, (fftwf_complex *)in, (fftwf_complex *)out, FFTW_FORWARD, flags);
     default:
@@ -69,10 +67,8 @@ static void *make_f32(ek_fft_kind kind, int n, float *in, float *out, unsigned f
 
 static void *make_f64(ek_fft_kind kind, int n, double *in, double *out, unsigned flags) {
     switch (kind) {
-    case EK_FFT_R2C:
-        return fftw_plan_dft_r2c_1d(n, in, (fftw_complex *)out, flags);
-    case EK_FFT_C2R:
-        return fftw_plan_dft_c2r_1d(n, (fftw_complex *)in, out, flags);
+    case EK_FFT_R2C: return fftw_plan_dft_r2c_1d(n, in, (fftw_complex *)out, flags);
+    case EK_FFT_C2R: return fftw_plan_dft_c2r_1d(n, (fftw_complex *)in, out, flags);
     case EK_FFT_FORWARD:
         return fftw_plan_dft_1d(n, (fftw_complex *)in, (fftw_complex *)out, FFTW_FORWARD, flags);
     default:
@@ -172,27 +168,17 @@ void ek_fft_put(ek_fft_plan *plan) {
 
 void ek_fft_run_f32(const ek_fft_plan *plan, float *in, float *out) {
     switch (plan->kind) {
-    case EK_FFT_R2C:
-        fftwf_execute_dft_r2c(plan->fftw, in, (fftwf_complex *)out);
-        break;
-    case EK_FFT_C2R:
-        fftwf_execute_dft_c2r(plan->fftw, (fftwf_complex *)in, out);
-        break;
-    default:
-        fftwf_execute_dft(plan->fftw, (fftwf_complex *)in, (fftwf_complex *)out);
+    case EK_FFT_R2C: fftwf_execute_dft_r2c(plan->fftw, in, (fftwf_complex *)out); break;
+    case EK_FFT_C2R: fftwf_execute_dft_c2r(plan->fftw, (fftwf_complex *)in, out); break;
+    default: fftwf_execute_dft(plan->fftw, (fftwf_complex *)in, (fftwf_complex *)out);
     }
 }
 
 void ek_fft_run_f64(const ek_fft_plan *plan, double *in, double *out) {
     switch (plan->kind) {
-    case EK_FFT_R2C:
-        fftw_execute_dft_r2c(plan->fftw, in, (fftw_complex *)out);
-        break;
-    case EK_FFT_C2R:
-        fftw_execute_dft_c2r(plan->fftw, (fftw_complex *)in, out);
-        break;
-    default:
-        fftw_execute_dft(plan->fftw, (fftw_complex *)in, (fftw_complex *)out);
+    case EK_FFT_R2C: fftw_execute_dft_r2c(plan->fftw, in, (fftw_complex *)out); break;
+    case EK_FFT_C2R: fftw_execute_dft_c2r(plan->fftw, (fftw_complex *)in, out); break;
+    default: fftw_execute_dft(plan->fftw, (fftw_complex *)in, (fftw_complex *)out);
     }
 }
 

@@ -2,7 +2,10 @@
 #include "ek_dsp.h"
 
 static PyObject *py_zscore(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
-    static const ekpy_sig sig = {"zscore", {"x", "out", "threads", NULL}, 1};
+    static const ekpy_sig sig = {
+        "zscore", {"x", "out", "threads", NULL},
+         1
+    };
     PyObject *a[EKPY_MAX_ARGS];
     PyArrayObject *x = NULL, *out = NULL;
     size_t threads = 0;
@@ -14,7 +17,8 @@ static PyObject *py_zscore(PyObject *mod, PyObject *const *args, Py_ssize_t narg
     const int nd = PyArray_NDIM(x);
     if ((out = ekpy_out(&sig, a[1], NPY_FLOAT, nd, PyArray_DIMS(x), "out")) == NULL) goto done;
     EKPY_RUN(st, threads,
-             ek_dsp_zscore_f32(PyArray_DATA(x), ekpy_dims(x, 0, nd - 1), ekpy_dims(x, nd - 1, nd), PyArray_DATA(out)));
+             ek_dsp_zscore_f32(PyArray_DATA(x), ekpy_dims(x, 0, nd - 1), ekpy_dims(x, nd - 1, nd),
+                               PyArray_DATA(out)));
     if (st != EK_OK) {
         Py_CLEAR(out);
         ekpy_raise(st, &sig);
