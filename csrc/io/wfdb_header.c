@@ -67,10 +67,14 @@ static int int32(cursor *c, int64_t low, int64_t high, int32_t *out) {
     return 1;
 }
 
-static int number(cursor *c, double *out) {
-    const size_t used = ek_io_number(c->text + c->at, c->end - c->at, out);
+/* A number whose magnitude is 0 or within [low, high]. */
+static int number(cursor *c, double low, double high, double *out) {
+    double v;
+    const size_t used = ek_io_number(c->text + c->at, c->end - c->at, &v);
+    if (used == 0 || (v != 0 && !(fabs(v) >= low && fabs(v) <= high))) return 0;
     c->at += used;
-    return used != 0;
+    *out = v;
+    return 1;
 }
 
 /* Letters, digits, _ - and, in the name of a file, dots: nothing that could leave the folder. */
@@ -127,15 +131,16 @@ static ek_status record_line(cursor *c, ek_wfdb_header *h) {
     h->signals = (size_t)v;
     skip_space(c);
     if (c->at == c->end) return EK_OK;
-    if (!number(c, &h->fs) || !(h->fs > 0 && h->fs <= 1e6))
+    if (at_char(c, '-') || !number(c, 0, 1e6, &h->fs) || h->fs == 0)
         return fail(c, "sampling frequency", "must be above 0 and at most 1e6 Hz");
     h->counter = h->fs;
     if (at_char(c, '/')) {
         c->at++;
-        if (!number(c, &h->counter)) return fail(c, "counter frequency", "must be a number");
+        if (!number(c, 0, 1e300, &h->counter))
+            return fail(c, "counter frequency", "must be a number");
         if (at_char(c, '(')) {
             c->at++;
-            if (!number(c, &h->base) || !at_char(c, ')'))
+            if (!number(c, 0, 1e300, &h->base) || !at_char(c, ')'))
                 return fail(c, "base counter value", "must be (number)");
             c->at++;
         }
@@ -155,10 +160,9 @@ static ek_status record_line(cursor *c, ek_wfdb_header *h) {
 
 static ek_status gain_field(cursor *c, ek_wfdb_signal *s) {
     double gain;
-    if (!number(c, &gain)) return fail(c, "gain", "must be a number");
+    if (!number(c, 1e-15, 1e15, &gain))
+        return fail(c, "gain", "must be a number, 0 or between 1e-15 and 1e15 in magnitude");
     if (gain != 0) {
-        if (!(fabs(gain) >= 1e-15 && fabs(gain) <= 1e15))
-            return fail(c, "gain", "must be 0 or between 1e-15 and 1e15 in magnitude");
         s->gain = gain;
         s->has |= EK_WFDB_GAIN;
     }

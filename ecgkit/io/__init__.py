@@ -115,8 +115,10 @@ def read(
 
 def _dispatch(path, head, size, record, leads, fs, unit, strict) -> Record:
     kind = _sniff.kind(head, size)
-    if fs is not None and kind == "WFDB":  # numbers between spaces look like a record line
-        kind = "WFDB" if path.endswith(".hea") else "text"
+    if kind in ("WFDB", "text", None) and path.endswith(".hea"):
+        kind = "WFDB"  # the parser says what is wrong with it
+    elif kind == "WFDB" and fs is not None:
+        kind = "text"  # numbers between spaces look like a record line
     header = None
     if kind == "WFDB":
         header, text = path, head if size == len(head) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings as python_warnings
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +37,9 @@ def read(
     """One multiplex group of a DICOM object: ``record`` is its index or label."""
     pydicom = need("pydicom", "io", "reading DICOM")
     try:
-        ds = pydicom.dcmread(io.BytesIO(data), force=True)
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore")  # what is broken is found below
+            ds = pydicom.dcmread(io.BytesIO(data), force=True)
         groups = list(ds.get("WaveformSequence") or [])
         labels = [str(g.get("MultiplexGroupLabel", "") or "") for g in groups]
     except Exception as error:  # pydicom raises many kinds on broken files

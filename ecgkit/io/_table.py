@@ -44,7 +44,7 @@ def read_npy(path: str, data: bytes, *, fs, unit, leads) -> Record:
     rest = memoryview(data)[file.tell() :]
     count = 1
     for n in shape:
-        count *= int(n)
+        count *= max(int(n), 0)
     if len(shape) not in (1, 2) or count == 0:
         raise LayoutError(f"{path} must have shape (lead, time) or (time,), it has {shape}")
     if count * dtype.itemsize != len(rest):
@@ -96,14 +96,15 @@ def read_csv(path: str, data: bytes, *, fs, unit, leads) -> Record:
     names = None if all(map(_is_number, cells)) else cells
     if len(cells) > _MAX_COLUMNS:
         raise FormatError(f"{path} has {len(cells)} columns; at most {_MAX_COLUMNS} are read")
+    body = lines[names is not None :]
+    if not body:
+        raise FormatError(f"{path} has names but no samples")
     try:
-        rows = np.loadtxt(
-            lines[names is not None :], delimiter=delimiter, comments=None, ndmin=2, quotechar='"'
-        )
+        rows = np.loadtxt(body, delimiter=delimiter, comments=None, ndmin=2, quotechar='"')
     except ValueError as error:
         raise FormatError(f"{path} is not a table of numbers: {error}"[:300]) from error
-    if rows.size == 0:
-        raise FormatError(f"{path} has names but no samples")
+    if rows.shape[1] != len(cells):
+        raise FormatError(f"{path} has {len(cells)} names for {rows.shape[1]} columns of numbers")
     if names is None:
         return _build(path, rows.T, fs, unit, leads, "CSV")
     clocks = [i for i, name in enumerate(names) if name.lower().partition(" ")[0] in _CLOCKS]
