@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -166,10 +168,95 @@ def test_report_without_a_model_writes_its_page(dicom, tmp_path):
     assert err.count("\n") == 1
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """Nine readable recordings of 10 s and one file that only looks like one."""
+    import ecgkit as ek
+
+    rng = np.random.default_rng(0)
+    where = tmp_path / "records"
+    where.mkdir()
+    for i in range(9):
+        noise = rng.normal(size=(12, 1000)).astype(np.float32)
+        ek.io.write(ek.Record(noise, 100, ek.record.STANDARD_LEADS), where / f"r{i}.hea")
+    (where / "bad.edf").write_bytes(b"0       " + b"x" * 500)
+    return where
+
+
+RANDOM = ("--weights", "random", "--set", "network=cnn1d")
+
+
+def test_score_tables_every_recording_and_reports_the_bad_one(folder, tmp_path):
+    out = tmp_path / "s.parquet"
+    facts = as_json("score", folder, *RANDOM, "-o", out)
+    assert (facts["total"], facts["failed"], facts["scored"]) == (10, 1, 10)
+    assert Path(facts["errors"][0]["record"]).name == "bad.edf"
+    table = pytest.importorskip("pandas").read_parquet(out)
+    assert len(table) == 10
+    again, err = run("score", folder, *RANDOM, "-o", out)
+    assert err == "", "no progress bar without a terminal"
+    assert "bad.edf" in again
+    assert "0 in" in again
+    _, err = run("score", folder, *RANDOM, "-o", tmp_path / "t.parquet", "--strict", code=1)
+    assert "bad.edf" in err
+    assert err.count("\n") == 1
+
+
+def test_a_terminal_gets_a_progress_bar(folder, tmp_path):
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "TERM": "xterm"}
+    command = [
+        sys.executable,
+        "-m",
+        "ecgkit",
+        "score",
+        folder,
+        *RANDOM,
+        "-o",
+        tmp_path / "s.parquet",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=env) as process:
+        os.close(slave)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            seen += piece
+        assert b"records:" not in process.stdout.read()
+    os.close(master)
+    assert process.returncode == 0
+    assert b"scoring" in seen
+    assert b"10/10" in seen
+
+
+def test_an_empty_folder_is_one_line(tmp_path):
+    _, err = run("score", tmp_path, *RANDOM, code=1)
+    assert str(tmp_path) in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("text", ["network", "=3"])
 def test_a_choice_without_name_or_value_is_wrong_usage(text):
     _, err = run("score", ".", "--set", text, code=2)
     assert "NAME=VALUE" in err
+
+
+def test_demo_does_the_main_job(tmp_path):
+    facts = as_json("demo", *RANDOM, "-o", tmp_path / "report.html")
+    assert set(facts["prediction"]["probabilities"]) == {"SB", "AFIB", "GSVT", "SR"}
+    assert sum(facts["prediction"]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert facts["prediction"]["notes"] == ["resampled from 1000 to 100 Hz (fir)"]
+    page = Path(facts["report"]).read_text()
+    for text in ("ecg-paper", "ecg-scalogram", "ecg-bars", "0.98", "not a medical device"):
+        assert text in page
+    out, _ = run("demo", *RANDOM, "-o", tmp_path / "report.html")
+    for text in ("Signal quality", "heart rate", "sinus rhythm", str(tmp_path / "report.html")):
+        assert text in out
 
 
 @pytest.mark.parametrize("ending", ["hea", "edf", "csv"])
@@ -189,3 +276,43 @@ def test_convert_to_an_unknown_ending_is_one_line_and_writes_nothing(dicom, tmp_
     _, err = run("convert", dicom, tmp_path / "x.nonsense", code=1)
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------ real data
+@pytest.mark.data
+@pytest.mark.slow
+def test_evaluate_prints_the_paper_beside_the_measured(ptbxl):
+    facts = as_json("evaluate", ptbxl, *RANDOM, "--draws", 50)
+    assert facts["measured"]["ecg"]["n"] == sum(facts["counts"].values())
+    assert facts["folds"] == [10]
+    assert {row["value"] for row in facts["paper"]} == {0.98, 0.95}
+    assert set(facts["measured"]) == {"ecg", "window"}
+    assert "accuracy" in facts["measured"]["ecg"]
+
+
+@pytest.mark.data
+def test_evaluate_needs_ptbxl(tmp_path):
+    _, err = run("evaluate", tmp_path, *RANDOM, code=1)
+    assert "ptbxl_database.csv" in err
+    assert err.count("\n") == 1
+    _, err = run("evaluate", tmp_path, *RANDOM, "--folds", "x", code=2)
+    assert "1-8" in err
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_control_c_ends_with_one_line_and_no_half_table(ptbxl, tmp_path):
+    out = tmp_path / "s.parquet"
+    process = start("score", ptbxl / "records100", *RANDOM, "-o", out)
+    for _ in range(600):
+        if (tmp_path / "s.parquet.parts").exists():
+            break
+        time.sleep(0.1)
+    time.sleep(1)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - asked < 5
+    assert process.returncode == 1
+    assert err.strip() == "ecgkit: interrupted"
+    assert not out.exists()

@@ -38,7 +38,7 @@ def demo(
     describe(show, rec)
     predictor = load(model, weights, variant)
     prediction = predictor(rec)
-    answer(show, prediction)
+    answer(show, prediction, predictor)
     write_report(show, rec, prediction, predictor, out)
 
 
@@ -71,8 +71,8 @@ def report(
     rec = read(file, **how)
     predictor = None if model == "none" else load(model, weights, variant)
     prediction = None if predictor is None else predictor(rec)
-    if prediction is not None:
-        answer(show, prediction)
+    if predictor is not None:
+        answer(show, prediction, predictor)
     write_report(show, rec, prediction, predictor, out)
 
 
@@ -130,18 +130,20 @@ def describe(show: Show, rec: ek.Record) -> None:
     }
 
 
-def answer(show: Show, prediction: Any) -> None:
+def answer(show: Show, prediction: Any, model: Any) -> None:
     """The probabilities of a prediction."""
-    names = [f"{n}  {_sections.MEANING.get(n, '')}".rstrip() for n in prediction.labels]
     show.title(f"Rhythm by {prediction.model}")
+    names = [(label, _sections.MEANING.get(label, "")) for label in prediction.labels]
     show.bars(names, prediction.probabilities, int(np.argmax(prediction.probabilities)))
     for note in prediction.notes:
         show.line(f"to fit the model: {note}")
+    show.line(f"weights: {model.weights}")
     show.result["prediction"] = {
         "model": prediction.model,
         "top": prediction.top,
         "probabilities": dict(zip(prediction.labels, prediction.probabilities, strict=True)),
         "notes": prediction.notes,
+        "weights": model.weights,
     }
 
 

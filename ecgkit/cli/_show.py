@@ -29,7 +29,7 @@ class Show:
     def __init__(self, *, json: bool, quiet: bool):
         self.json = json
         self.silent = quiet or json
-        width = None if sys.stdout.isatty() else 160
+        width = None if sys.stdout.isatty() else 100_000  # a pipe folds nothing
         self.console = Console(quiet=self.silent, highlight=False, width=width)
         self.result: dict[str, Any] = {}
 
@@ -58,14 +58,14 @@ class Show:
             table.add_row(*(Text(clean(value)) for value in row))
         self._put(table)
 
-    def bars(self, names: Sequence[str], values: Sequence[float], best: int) -> None:
-        """Probabilities."""
+    def bars(self, names: Sequence[Sequence[str]], values: Sequence[float], best: int) -> None:
+        """Probabilities; a name may have several columns."""
         table = Table.grid(padding=(0, 2))
         for i, (name, value) in enumerate(zip(names, values, strict=True)):
             style = "bold" if i == best else ""
             full = round(30 * value) if value == value else 0
             table.add_row(
-                Text(clean(name), style=style),
+                *(Text(clean(part), style=style) for part in name),
                 Text(f"{value:.3f}", style=style),
                 Text("█" * full + "·" * (30 - full), style="blue" if i == best else "dim"),
             )

@@ -122,7 +122,7 @@ def quality_of(rec: Record) -> dict[str, Any]:
     rows = [
         [
             (lead, False),
-            *((f"{v:.3g}" if v == v else "", lead in flags.get(k, ())) for k, v in row.items()),
+            *((_number(k, v), lead in flags.get(k, ())) for k, v in row.items()),
         ]
         for lead, row in numbers.items()
     ]
@@ -139,6 +139,12 @@ def quality_of(rec: Record) -> dict[str, Any]:
         "verdict": "good" if table.ok else "flagged",
         "remark": "nothing above its threshold" if table.ok else "; ".join(words),
     }
+
+
+def _number(name: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.0f}" if name == "steps" else f"{value:.3f}"
 
 
 # --------------------------------------------------------------------- model
