@@ -119,6 +119,22 @@ def test_scalogram_is_the_resized_magnitude(isa, width, power):
     assert error(single, want) < 2 * TOL_F32
 
 
+@pytest.mark.parametrize("pad", PADS)
+def test_short_transforms_agree_with_the_definition_for_long_signals(isa, pad):
+    """Twenty leads fill more than one group of lanes; rows from 9 bins to half the spectrum."""
+    x = np.random.default_rng(0).normal(size=(20, 1200)).cumsum(axis=1).astype(np.float32)
+    x -= x.mean(axis=1, keepdims=True)
+    x[7, 3] = np.nan
+    f = np.geomspace(0.4, 120, 24)
+    good = np.arange(20) != 7
+    want = oracle.resized(abs(oracle.cwt(x[good], 250, f, pad=pad)), 200)
+    got = ek.wavelet.scalogram(x, fs=250, freqs=f, width=200, pad=pad)
+    assert np.isnan(got[7]).all()
+    assert error(got[good], want) < 2 * TOL_F32
+    two = ek.wavelet.scalogram(x, fs=250, freqs=f, width=200, pad=pad, threads=2)
+    assert np.array_equal(got, two, equal_nan=True)
+
+
 @pytest.mark.parametrize("f", [ek.wavelet.cwt, ek.wavelet.scalogram])
 def test_batch_axes_strides_dtypes_and_empty(isa, f):
     x = np.random.default_rng(0).integers(-99, 99, (2, 3, 240)).astype(np.int16)

@@ -132,16 +132,25 @@ ek_status ek_lane_plan_make(ek_lane_plan *plan) {
     return EK_OK;
 }
 
-ek_lane_fn ek_lane_rows_pick(size_t *lanes) {
+const ek_lane_kernel *ek_lane_pick(void) {
     static const struct {
         unsigned need;
-        ek_lane_fn fn;
-    } LANE_ROWS[] = {
-        {EK_CPU_AVX512, ek_lane_rows_avx512},
-        {EK_CPU_AVX2,   ek_lane_rows_avx2  },
-        {0,             NULL               },
+        const ek_lane_kernel *fn;
+    } KERNELS[] = {
+        {EK_CPU_AVX512, &ek_lane_avx512},
+        {EK_CPU_AVX2,   &ek_lane_avx2  },
+        {0,             NULL           },
     };
-    const ek_lane_fn fn = EK_PICK(LANE_ROWS);
-    *lanes = fn == ek_lane_rows_avx512 ? 16 : 8;
-    return fn;
+    return EK_PICK(KERNELS);
+}
+
+int ek_lane_usable(const ek_lane_plan *plan, const float *x, float *out) {
+    const ek_lane_columns *c = &plan->columns;
+    float sum = 0; /* 0*x is NaN for NaN and infinity, else 0 */
+    for (size_t i = 0; i < plan->bank.t; i++) sum += 0 * x[i];
+    if (sum == 0) return 1;
+    for (size_t at = 0; at < c->count; at += c->block)
+        for (size_t i = 0; i < plan->bank.rows * c->block; i++)
+            out[at / c->block * c->block_stride + i] = NAN;
+    return 0;
 }

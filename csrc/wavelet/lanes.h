@@ -69,15 +69,31 @@ size_t ek_lane_plan_count(void);
 /* Fill a plan whose key is set, in its memory. */
 EK_CHECK ek_status ek_lane_plan_make(ek_lane_plan *plan);
 
-/* x[i], out[i] for i < n <= lanes: signals of t finite samples, and where their columns go. */
-typedef ek_status (*ek_lane_fn)(const ek_lane_plan *plan, int power, const float *const *x,
-                                float *const *out, size_t n, ek_arena *tmp);
-ek_status ek_lane_rows_avx2(const ek_lane_plan *, int, const float *const *, float *const *, size_t,
-                            ek_arena *);
-ek_status ek_lane_rows_avx512(const ek_lane_plan *, int, const float *const *, float *const *,
-                              size_t, ek_arena *);
+/* One instruction set's kernels. spectra: the bins of n <= lanes signals of t finite samples, into
+ * bins (aligned; 2*lanes* (plan->bins + EK_LANE_SLACK) floats). rows: rows first..last-1 of them;
+ * out[i] is where the columns of signal i go. */
+enum { EK_LANE_SLACK = 4 };
 
-/* The kernel in force and its lanes; NULL: none for this machine or setting. */
-ek_lane_fn ek_lane_rows_pick(size_t *lanes);
+typedef struct {
+    size_t lanes;
+    ek_status (*spectra)(const ek_lane_plan *plan, const float *const *x, size_t n, float *bins,
+                         ek_arena *tmp);
+    ek_status (*rows)(const ek_lane_plan *plan, const float *bins, int power, size_t first,
+                      size_t last, float *const *out, size_t n, ek_arena *tmp);
+} ek_lane_kernel;
+
+extern const ek_lane_kernel ek_lane_avx2, ek_lane_avx512;
+
+/* The kernel in force; NULL: none for this machine or setting. */
+const ek_lane_kernel *ek_lane_pick(void);
+
+/* 1, or 0 and NaN everywhere in its place if the signal is not finite. */
+int ek_lane_usable(const ek_lane_plan *plan, const float *x, float *out);
+
+/* ek_wavelet_scalogram_f32 by lanes; EK_EINTERNAL: not worth it for these lengths, nothing was
+ * done. */
+EK_CHECK ek_status ek_lane_scalogram(const ek_lane_kernel *kernel, const float *x, size_t n,
+                                     size_t t, const ek_wavelet_spec *spec, size_t width, int power,
+                                     float *out);
 
 #endif

@@ -1,3 +1,3 @@
-#define LANES 8
-#define NAME  ek_lane_rows_avx2
+#define LANES  8
+#define KERNEL ek_lane_avx2
 #include "lanes_impl.h"

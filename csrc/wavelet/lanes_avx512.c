@@ -1,3 +1,3 @@
-#define LANES 16
-#define NAME  ek_lane_rows_avx512
+#define LANES  16
+#define KERNEL ek_lane_avx512
 #include "lanes_impl.h"

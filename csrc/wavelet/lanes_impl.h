@@ -1,5 +1,5 @@
 /* lanes_impl.h: the lane kernels for LANES floats per vector (8 or 16). Included by one file per
- * instruction set, which defines LANES and NAME. See lanes.h for the method. */
+ * instruction set, which defines LANES and KERNEL. See lanes.h for the method. */
 #include "lanes.h"
 #include <immintrin.h>
 #include <string.h>
@@ -224,28 +224,35 @@ static void columns_of(const ek_lane_columns *c, const ek_lane_table *t, const c
     }
 }
 
-ek_status NAME(const ek_lane_plan *plan, int power, const float *const *x, float *const *out,
-               size_t n, ek_arena *tmp) {
+static ek_status spectra_of(const ek_lane_plan *plan, const float *const *x, size_t n, float *bins,
+                            ek_arena *tmp) {
     const ek_wavelet_bank *bank = &plan->bank;
     const size_t mark = ek_arena_mark(tmp), nfft = bank->nfft;
     const size_t stride = (2 * (nfft / 2 + 1) + 15) / 16 * 16;
     float *padded = ek_arena_f32(tmp, nfft);
     float *spectra = ek_arena_f32(tmp, LANES * stride);
-    cv *bins = ek_arena_alloc(tmp, plan->bins + 4, sizeof *bins);
-    cv *a = ek_arena_alloc(tmp, plan->longest, sizeof *a);
-    cv *b = ek_arena_alloc(tmp, plan->longest, sizeof *b);
-    vf *column = ek_arena_alloc(tmp, plan->columns.count, sizeof *column);
-    if (!padded || !spectra || !bins || !a || !b || !column) return EK_ENOMEM;
+    if (!padded || !spectra) return EK_ENOMEM;
     for (size_t l = 0; l < n; l++) {
         ek_wavelet_pad_f32(x[l], bank, padded);
         ek_fft_run_f32(plan->forward, padded, spectra + l * stride);
     }
-    memset(spectra + n * stride, 0, (LANES - n) * stride * sizeof *spectra);
-    gather(spectra, stride, plan->bins, (float *)bins);
-    for (size_t j = 0; j < bank->rows; j++) {
+    for (size_t l = n; l < LANES; l++) memset(spectra + l * stride, 0, stride * sizeof *spectra);
+    gather(spectra, stride, plan->bins, bins);
+    ek_arena_reset(tmp, mark);
+    return EK_OK;
+}
+
+static ek_status rows_of(const ek_lane_plan *plan, const float *bins, int power, size_t first,
+                         size_t last, float *const *out, size_t n, ek_arena *tmp) {
+    const size_t mark = ek_arena_mark(tmp);
+    cv *a = ek_arena_alloc(tmp, plan->longest, sizeof *a);
+    cv *b = ek_arena_alloc(tmp, plan->longest, sizeof *b);
+    vf *column = ek_arena_alloc(tmp, plan->columns.count, sizeof *column);
+    if (!a || !b || !column) return EK_ENOMEM;
+    for (size_t j = first; j < last; j++) {
         const ek_lane_row *row = &plan->row[j];
         const ek_lane_table *t = row->table;
-        product(row, bank->w32, bins, a);
+        product(row, plan->bank.w32, (const cv *)bins, a);
         cv *y = transform(a, b, t->length, t->twiddle);
         if (!t->exact)
             for (size_t k = 0; k < t->taps; k++) y[t->length + k] = y[k];
@@ -255,3 +262,5 @@ ek_status NAME(const ek_lane_plan *plan, int power, const float *const *x, float
     ek_arena_reset(tmp, mark);
     return EK_OK;
 }
+
+const ek_lane_kernel KERNEL = {LANES, spectra_of, rows_of};

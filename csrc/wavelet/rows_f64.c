@@ -6,3 +6,8 @@
 #define RUN      ek_fft_run_f64
 #define ROOT     sqrt
 #include "rows_impl.h"
+
+ek_status ek_wavelet_scalogram_f64(const double *x, size_t n, size_t t, const ek_wavelet_spec *spec,
+                                   size_t width, int power, double *out) {
+    return transform(x, n, t, spec, width, 0, power, out);
+}

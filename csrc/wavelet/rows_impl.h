@@ -146,8 +146,3 @@ ek_status NAME(ek_wavelet_cwt)(const REAL *x, size_t n, size_t t, const ek_wavel
                                REAL *out) {
     return transform(x, n, t, spec, t, 1, 0, out);
 }
-
-ek_status NAME(ek_wavelet_scalogram)(const REAL *x, size_t n, size_t t, const ek_wavelet_spec *spec,
-                                     size_t width, int power, REAL *out) {
-    return transform(x, n, t, spec, width, 0, power, out);
-}

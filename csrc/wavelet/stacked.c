@@ -14,10 +14,9 @@ typedef struct {
     const ek_stack_spec *spec;
     const ek_area *area_rows, *area_cols;
     ek_fft_plan *backward;
-    ek_lane_fn lane_rows; /* NULL: the reference, one full-length transform per row */
-    size_t lanes;
-    size_t piece;    /* windows in one piece of work */
-    float *pictures; /* cwt_first: those of the record at hand */
+    const ek_lane_kernel *kernel; /* NULL: the reference, one full-length transform per row */
+    size_t piece;                 /* windows in one piece of work */
+    float *pictures;              /* cwt_first: those of the record at hand */
     float *out;
 } stack_job;
 
@@ -27,18 +26,6 @@ static size_t picture_size(const stack_job *j) {
 
 static size_t item_size(const stack_job *j) {
     return j->spec->image_h ? 3 * j->spec->image_h * j->spec->image_w : picture_size(j);
-}
-
-/* 0, and NaN everywhere in its part of the pictures, if the signal is not finite. */
-static int usable(const ek_lane_plan *plan, const float *x, float *out) {
-    const ek_lane_columns *c = &plan->columns;
-    float sum = 0; /* 0*x is NaN for NaN and infinity, else 0 */
-    for (size_t i = 0; i < plan->bank.t; i++) sum += 0 * x[i];
-    if (sum == 0) return 1;
-    for (size_t at = 0; at < c->count; at += c->block)
-        for (size_t i = 0; i < plan->bank.rows * c->block; i++)
-            out[at / c->block * c->block_stride + i] = NAN;
-    return 0;
 }
 
 static ek_status signal_ref(const stack_job *j, const float *x, float *out, ek_arena *tmp) {
@@ -77,30 +64,36 @@ static ek_status signal_ref(const stack_job *j, const float *x, float *out, ek_a
     return EK_OK;
 }
 
-/* n signals, `step` floats apart in groups of `leads` that are `t` apart; their rows one after the
+static ek_status lanes(const stack_job *j, const float *const *x, float *const *out, size_t n,
+                       float *bins, ek_arena *tmp) {
+    const ek_status st = j->kernel->spectra(j->plan, x, n, bins, tmp);
+    if (st != EK_OK) return st;
+    return j->kernel->rows(j->plan, bins, j->spec->power, 0, j->plan->bank.rows, out, n, tmp);
+}
+
+/* n signals: leads t apart, windows follow each other after all leads; their rows one after the
  * other from out on. */
 static ek_status signals(const stack_job *j, const float *x, size_t n, float *out, ek_arena *tmp) {
-    const size_t rows_size = j->plan->bank.rows * j->spec->width;
+    const size_t rows_size = j->plan->bank.rows * j->spec->width, mark = ek_arena_mark(tmp);
+    const size_t together = j->kernel ? j->kernel->lanes : 1;
+    float *bins = ek_arena_f32(tmp, 2 * together * (j->plan->bins + EK_LANE_SLACK));
     const float *from[EK_LANES_MOST];
     float *to[EK_LANES_MOST];
     size_t waiting = 0;
+    if (bins == NULL) return EK_ENOMEM;
     for (size_t i = 0; i < n; i++) {
         const float *xi = x + i % j->leads * j->t + i / j->leads * j->spec->window;
-        ek_status st = EK_OK;
-        if (usable(j->plan, xi, out + i * rows_size)) {
+        if (ek_lane_usable(j->plan, xi, out + i * rows_size)) {
             from[waiting] = xi;
             to[waiting++] = out + i * rows_size;
         }
-        if (j->lane_rows == NULL && waiting > 0) {
-            st = signal_ref(j, from[0], to[0], tmp);
-            waiting = 0;
-        } else if (waiting == j->lanes || (waiting > 0 && i + 1 == n)) {
-            st = j->lane_rows(j->plan, j->spec->power, from, to, waiting, tmp);
-            waiting = 0;
-        }
+        if (waiting == 0 || (waiting < together && i + 1 < n)) continue;
+        const ek_status st =
+            j->kernel ? lanes(j, from, to, waiting, bins, tmp) : signal_ref(j, from[0], to[0], tmp);
         if (st != EK_OK) return st;
+        waiting = 0;
     }
-    if (waiting > 0) return j->lane_rows(j->plan, j->spec->power, from, to, waiting, tmp);
+    ek_arena_reset(tmp, mark);
     return EK_OK;
 }
 
@@ -148,7 +141,7 @@ static ek_status windows_body(void *ctx, size_t begin, size_t end, ek_arena *tmp
 /* cwt_first: items are groups of leads of the record at hand. */
 static ek_status leads_body(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const stack_job *j = ctx;
-    const size_t group = j->lane_rows ? j->lanes : 1;
+    const size_t group = j->kernel ? j->kernel->lanes : 1;
     for (size_t item = begin; item < end; item++) {
         const size_t first = item * group, left = j->leads - first;
         const ek_status st =
@@ -170,7 +163,7 @@ static ek_status finish_body(void *ctx, size_t begin, size_t end, ek_arena *tmp)
 }
 
 static ek_status run_cwt_first(stack_job *j, size_t n, ek_arena *tmp) {
-    const size_t group = j->lane_rows ? j->lanes : 1;
+    const size_t group = j->kernel ? j->kernel->lanes : 1;
     float *staging = j->spec->image_h ? ek_arena_f32(tmp, j->windows * picture_size(j)) : NULL;
     if (j->spec->image_h && staging == NULL) return EK_ENOMEM;
     for (size_t i = 0; i < n; i++) {
@@ -209,14 +202,15 @@ ek_status ek_wavelet_stacked_f32(const float *x, size_t n, size_t leads, size_t 
                    .area_cols = &cols,
                    .piece = 1,
                    .out = out};
-    j.lane_rows = ek_lane_rows_pick(&j.lanes);
-    while (j.piece < 4 && j.piece * leads % j.lanes != 0) j.piece++; /* few idle lanes */
+    j.kernel = ek_lane_pick();
+    while (j.kernel && j.piece < 4 && j.piece * leads % j.kernel->lanes != 0)
+        j.piece++; /* few idle lanes */
     ek_status st = ek_lane_plan_get(&key, &plan);
     j.plan = plan;
     if (st == EK_OK && stack->image_h)
         st = ek_area_make(leads * spec->rows, stack->image_h, &rows, tmp);
     if (st == EK_OK && stack->image_h) st = ek_area_make(stack->width, stack->image_w, &cols, tmp);
-    if (st == EK_OK && j.lane_rows == NULL)
+    if (st == EK_OK && j.kernel == NULL)
         st = ek_fft_get(EK_FFT_BACKWARD, EK_FFT_F32, plan->bank.nfft, &j.backward);
     if (st == EK_OK)
         st = stack->cwt_first
