@@ -18,11 +18,17 @@ static void support(double scale, double w0, double reach, size_t nfft, ek_wavel
 ek_status ek_wavelet_bank_make(size_t t, const ek_wavelet_spec *spec, ek_fft_type type,
                                ek_wavelet_bank *bank, ek_arena *tmp) {
     if (t == 0 || t > SIZE_MAX / 64) return EK_ESHAPE;
+    return ek_wavelet_bank_sized(t, spec->pad == EK_PAD_PERIODIC ? t : ek_fft_good_size(2 * t),
+                                 spec, type, bank, tmp);
+}
+
+ek_status ek_wavelet_bank_sized(size_t t, size_t nfft, const ek_wavelet_spec *spec,
+                                ek_fft_type type, ek_wavelet_bank *bank, ek_arena *tmp) {
     if (!(spec->fs > 0.0) || !(spec->w0 > 0.0)) return EK_EVALUE;
     const double floor_ = type == EK_FFT_F32 ? 1e-7 : 1e-16;
     const double reach = sqrt(-2.0 * log(floor_ / 2.0));
     bank->t = t;
-    bank->nfft = spec->pad == EK_PAD_PERIODIC ? t : ek_fft_good_size(2 * t);
+    bank->nfft = nfft;
     bank->left = (bank->nfft - t) / 2;
     bank->pad = spec->pad;
     bank->rows = spec->rows;
@@ -93,8 +99,14 @@ static size_t mirrored(size_t i, size_t left, size_t t) {
         const size_t t = bank->t, left = bank->left, end = left + t;                               \
         memcpy(out + left, x, t * sizeof *x);                                                      \
         if (bank->pad == EK_PAD_REFLECT) {                                                         \
-            for (size_t i = 0; i < left; i++) out[i] = x[mirrored(i, left, t)];                    \
-            for (size_t i = end; i < bank->nfft; i++) out[i] = x[mirrored(i, left, t)];            \
+            const size_t right = bank->nfft - end;                                                 \
+            if (left < t && right < t) {                                                           \
+                for (size_t i = 0; i < left; i++) out[i] = x[left - i];                            \
+                for (size_t i = 0; i < right; i++) out[end + i] = x[t - 2 - i];                    \
+            } else {                                                                               \
+                for (size_t i = 0; i < left; i++) out[i] = x[mirrored(i, left, t)];                \
+                for (size_t i = end; i < bank->nfft; i++) out[i] = x[mirrored(i, left, t)];        \
+            }                                                                                      \
         } else {                                                                                   \
             memset(out, 0, left * sizeof *x);                                                      \
             memset(out + end, 0, (bank->nfft - end) * sizeof *x);                                  \

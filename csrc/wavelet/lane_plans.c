@@ -40,6 +40,7 @@ static int same(const ek_lane_key *a, const ek_lane_key *b) {
 
 static void destroy(ek_lane_plan *p) {
     ek_fft_put(p->forward);
+    ek_fft_put(p->forward_near);
     ek_arena_free(p->memory);
     free(p);
 }

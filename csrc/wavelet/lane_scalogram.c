@@ -13,6 +13,7 @@ typedef struct {
     float *out;
     float *bins; /* (GROUPS, bins_size) */
     size_t bins_size;
+    unsigned char good[GROUPS * EK_LANES_MOST];
     size_t part[PARTS + 1]; /* rows part[p]..part[p+1]-1 cost about the same for every p */
 } scalogram_job;
 
@@ -23,16 +24,20 @@ static size_t members(const scalogram_job *j, size_t group, const float **x, flo
     for (size_t i = group * lanes; i < (group + 1) * lanes && i < j->n; i++) {
         x[n] = j->x + i * j->plan->bank.t;
         out[n] = j->out + i * size;
-        n += (size_t)ek_lane_usable(j->plan, x[n], out[n]);
+        n += j->good[i];
     }
     return n;
 }
 
 static ek_status spectra_body(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
-    const scalogram_job *j = ctx;
+    scalogram_job *j = ctx;
     const float *x[EK_LANES_MOST];
     float *out[EK_LANES_MOST];
     for (size_t group = begin; group < end; group++) {
+        const size_t lanes = j->kernel->lanes, size = j->plan->bank.rows * j->width;
+        for (size_t i = group * lanes; i < (group + 1) * lanes && i < j->n; i++)
+            j->good[i] = (unsigned char)ek_lane_usable(j->plan, j->x + i * j->plan->bank.t,
+                                                       j->out + i * size);
         const size_t n = members(j, group, x, out);
         if (n == 0) continue;
         const ek_status st = j->kernel->spectra(j->plan, x, n, j->bins + group * j->bins_size, tmp);
@@ -82,7 +87,7 @@ ek_status ek_lane_scalogram(const ek_lane_kernel *kernel, const float *x, size_t
     scalogram_job j = {
         .plan = plan, .kernel = kernel, .x = x, .width = width, .power = power, .out = out};
     const size_t lanes = kernel->lanes;
-    j.bins_size = 2 * lanes * (plan->bins + EK_LANE_SLACK);
+    j.bins_size = 2 * lanes * plan->bins_total;
     split(&j);
     size_t groups = (n + lanes - 1) / lanes;
     if (groups > GROUPS) groups = GROUPS;

@@ -3,16 +3,17 @@
  *
  * A row of the transform occupies few bins, so its inverse transform can be short: L points instead
  * of N, with the band moved to bin 0, which leaves the magnitude as it is. Where the full-rate
- * sample p is wanted, the row is interpolated at p*L/N from EK_LANE_TAPS neighbours, with the taps
- * that are best for a Gaussian band of L/EK_LANE_SPAN bins deviation: within 3e-7 of the
- * full-length transform. A row that needs L >= 3/4 N takes N points and no interpolation. The work
- * is vertical: the same steps for every lane, so that a signal's result does not depend on its lane
- * or its neighbours. */
+ * sample p is wanted, the row is interpolated at p*L/N from M neighbours, with the taps that are
+ * best for a Gaussian band whose deviation is L/span bins (lanes.c pairs M and span): within 3e-7
+ * of the full-length transform. The cheapest pair is taken; a row that needs nearly N points takes
+ * N and no interpolation. Rows whose wavelet is short in time are taken from a nearer extension of
+ * the signal with fewer samples (the near bank). The work is vertical: the same steps for every
+ * lane, so that a signal's result does not depend on its lane or its neighbours. */
 #ifndef EK_LANES_H
 #define EK_LANES_H
 #include "wavelet_impl.h"
 
-enum { EK_LANE_TAPS = 10, EK_LANE_SPAN = 20, EK_LANES_MOST = 16, EK_LANE_PLANS = 16 };
+enum { EK_LANES_MOST = 16, EK_LANE_PLANS = 16 };
 
 /* Column c is low + frac*(high - low) of the magnitudes at samples low[c] and high[c] of the
  * signal. Columns come in blocks of `block`: column c of row r of a lane goes to out +
@@ -24,18 +25,21 @@ typedef struct {
 } ek_lane_columns;
 
 typedef struct {
-    size_t length;  /* L */
-    int exact;      /* L == N: base and base_high are the places themselves, no taps */
-    float *twiddle; /* exp(2*pi*i*k/L), L pairs */
-    size_t taps;    /* per place; more than EK_LANE_TAPS, the rest are zeros */
+    size_t length, order;        /* L, M */
+    const ek_wavelet_bank *bank; /* near or not */
+    int exact;                   /* L == N: base and base_high are the places themselves, no taps */
+    float *twiddle;              /* exp(2*pi*i*k/L), L pairs */
+    size_t taps;                 /* per place; more than M, the rest are zeros */
     uint32_t *base, *base_high;
     float *tap; /* (columns, 2, taps): for low and for high, both from base on */
 } ek_lane_table;
 
 typedef struct {
     const ek_lane_table *table;
-    size_t first, count, at; /* as in ek_wavelet_row */
-    ptrdiff_t centre;        /* the bin that goes to 0 */
+    size_t first, count; /* bins, as in ek_wavelet_row */
+    const float *weights;
+    ptrdiff_t centre; /* the bin that goes to 0 */
+    size_t bins_at;   /* where the bins of this bank begin */
 } ek_lane_row;
 
 /* What a plan depends on. Signals of t samples; blocks of `width` columns, block b over samples
@@ -47,12 +51,15 @@ typedef struct {
 
 /* Immutable and shared once made. */
 typedef struct ek_lane_plan {
-    ek_wavelet_bank bank;
+    ek_wavelet_bank bank, near;
     ek_lane_columns columns;
     ek_lane_row *row;
-    size_t bins;    /* bins used by any row: 0..bins-1 */
-    size_t longest; /* L + taps, at most */
-    ek_fft_plan *forward;
+    size_t bins,
+        near_bins; /* bins used by any row of the bank: 0..bins-1; near_bins 0: no near bank */
+    size_t near_at, bins_total; /* where the near bins begin, and what `spectra` fills, complex
+                                   numbers per lane */
+    size_t longest;             /* L + taps, at most */
+    ek_fft_plan *forward, *forward_near;
     /* the cache's part */
     ek_lane_key key;
     ek_wavelet_spec spec;
@@ -70,9 +77,8 @@ size_t ek_lane_plan_count(void);
 EK_CHECK ek_status ek_lane_plan_make(ek_lane_plan *plan);
 
 /* One instruction set's kernels. spectra: the bins of n <= lanes signals of t finite samples, into
- * bins (aligned; 2*lanes* (plan->bins + EK_LANE_SLACK) floats). rows: rows first..last-1 of them;
- * out[i] is where the columns of signal i go. */
-enum { EK_LANE_SLACK = 4 };
+ * bins (aligned; 2*lanes* plan->bins_total floats). rows: rows first..last-1 of them; out[i] is
+ * where the columns of signal i go. */
 
 typedef struct {
     size_t lanes;

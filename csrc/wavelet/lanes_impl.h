@@ -183,16 +183,18 @@ static void scatter(const float *column, const ek_lane_columns *c, size_t row, f
     }
 }
 
-static void product(const ek_lane_row *row, const float *weights, const cv *bins, cv *z) {
+/* No memset calls for a few vectors. */
+__attribute__((optimize("no-tree-loop-distribute-patterns"))) static void
+product(const ek_lane_row *row, const cv *bins, cv *z) {
     const ptrdiff_t length = (ptrdiff_t)row->table->length;
     const ptrdiff_t low = (ptrdiff_t)row->first - row->centre, end = low + (ptrdiff_t)row->count;
     for (ptrdiff_t m = 0; m < low; m++) z[m] = (cv){{0}, {0}};
     for (ptrdiff_t m = end > 0 ? end : 0; m < (low < 0 ? length + low : length); m++)
         z[m] = (cv){{0}, {0}};
-    const cv *in = bins + row->first;
-    const float *w = weights + row->at;
-    for (ptrdiff_t m = low; m < end; m++)
-        z[m < 0 ? m + length : m] = scaled(in[m - low], w[m - low]);
+    const cv *in = bins + row->bins_at + row->first - low;
+    const float *w = row->weights - low;
+    for (ptrdiff_t m = low; m < 0 && m < end; m++) z[m + length] = scaled(in[m], w[m]);
+    for (ptrdiff_t m = low > 0 ? low : 0; m < end; m++) z[m] = scaled(in[m], w[m]);
 }
 
 static inline vf size_of(cv v, int power) {
@@ -224,9 +226,8 @@ static void columns_of(const ek_lane_columns *c, const ek_lane_table *t, const c
     }
 }
 
-static ek_status spectra_of(const ek_lane_plan *plan, const float *const *x, size_t n, float *bins,
-                            ek_arena *tmp) {
-    const ek_wavelet_bank *bank = &plan->bank;
+static ek_status bank_spectra(const ek_wavelet_bank *bank, const ek_fft_plan *forward, size_t count,
+                              const float *const *x, size_t n, float *bins, ek_arena *tmp) {
     const size_t mark = ek_arena_mark(tmp), nfft = bank->nfft;
     const size_t stride = (2 * (nfft / 2 + 1) + 15) / 16 * 16;
     float *padded = ek_arena_f32(tmp, nfft);
@@ -234,12 +235,21 @@ static ek_status spectra_of(const ek_lane_plan *plan, const float *const *x, siz
     if (!padded || !spectra) return EK_ENOMEM;
     for (size_t l = 0; l < n; l++) {
         ek_wavelet_pad_f32(x[l], bank, padded);
-        ek_fft_run_f32(plan->forward, padded, spectra + l * stride);
+        ek_fft_run_f32(forward, padded, spectra + l * stride);
     }
     for (size_t l = n; l < LANES; l++) memset(spectra + l * stride, 0, stride * sizeof *spectra);
-    gather(spectra, stride, plan->bins, bins);
+    gather(spectra, stride, count, bins);
     ek_arena_reset(tmp, mark);
     return EK_OK;
+}
+
+static ek_status spectra_of(const ek_lane_plan *plan, const float *const *x, size_t n, float *bins,
+                            ek_arena *tmp) {
+    ek_status st = bank_spectra(&plan->bank, plan->forward, plan->bins, x, n, bins, tmp);
+    if (st == EK_OK && plan->near_bins > 0)
+        st = bank_spectra(&plan->near, plan->forward_near, plan->near_bins, x, n,
+                          bins + 2 * LANES * plan->near_at, tmp);
+    return st;
 }
 
 static ek_status rows_of(const ek_lane_plan *plan, const float *bins, int power, size_t first,
@@ -252,7 +262,7 @@ static ek_status rows_of(const ek_lane_plan *plan, const float *bins, int power,
     for (size_t j = first; j < last; j++) {
         const ek_lane_row *row = &plan->row[j];
         const ek_lane_table *t = row->table;
-        product(row, plan->bank.w32, (const cv *)bins, a);
+        product(row, (const cv *)bins, a);
         cv *y = transform(a, b, t->length, t->twiddle);
         if (!t->exact)
             for (size_t k = 0; k < t->taps; k++) y[t->length + k] = y[k];

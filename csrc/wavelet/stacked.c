@@ -76,7 +76,7 @@ static ek_status lanes(const stack_job *j, const float *const *x, float *const *
 static ek_status signals(const stack_job *j, const float *x, size_t n, float *out, ek_arena *tmp) {
     const size_t rows_size = j->plan->bank.rows * j->spec->width, mark = ek_arena_mark(tmp);
     const size_t together = j->kernel ? j->kernel->lanes : 1;
-    float *bins = ek_arena_f32(tmp, 2 * together * (j->plan->bins + EK_LANE_SLACK));
+    float *bins = ek_arena_f32(tmp, 2 * together * j->plan->bins_total);
     const float *from[EK_LANES_MOST];
     float *to[EK_LANES_MOST];
     size_t waiting = 0;

@@ -25,6 +25,10 @@ typedef struct {
 EK_CHECK ek_status ek_wavelet_bank_make(size_t t, const ek_wavelet_spec *spec, ek_fft_type type,
                                         ek_wavelet_bank *bank, ek_arena *tmp);
 
+/* The same for a given extension: nfft >= t samples, x in their middle. */
+EK_CHECK ek_status ek_wavelet_bank_sized(size_t t, size_t nfft, const ek_wavelet_spec *spec,
+                                         ek_fft_type type, ek_wavelet_bank *bank, ek_arena *tmp);
+
 /* Linear interpolation of a row of n samples at `width` half-pixel centres. */
 typedef struct {
     size_t width;
