@@ -439,3 +439,48 @@ def test_memory_does_not_grow_with_the_number_of_recordings(ptbxl, tmp_path):
         peak[count] = int(done.stdout.split()[-1]) * 1024
     # The 1,948 more recordings are 93 MB of signals; the names alone are kept.
     assert peak[2198] - peak[250] < 20e6
+
+
+# ------------------------------------------------------------------- many machines
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as made:
+        yield made
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_same_file(with_bad, tmp_path, cluster):
+    distributed = pytest.importorskip("distributed")
+    whole, out, seen = tmp_path / "whole.parquet", tmp_path / "o.parquet", []
+    ek.score(toy(), with_bad, whole)
+    with distributed.Client(cluster) as client:
+        report = ek.score(toy(), with_bad, out, part=10, dask=client, progress=seen.append)
+    assert out.read_bytes() == whole.read_bytes()
+    assert report.failed == 4
+    assert seen[-1].done == 45
+    ek.score(toy(), with_bad, tmp_path / "by_address.parquet", dask=cluster.scheduler_address)
+    assert (tmp_path / "by_address.parquet").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_on_a_cluster(records, tmp_path, cluster):
+    out = tmp_path / "o.parquet"
+    interrupt_after(records, out, 20)
+    assert ek.score(toy(), records, out, part=5, dask=cluster.scheduler_address).scored == 25
+    ek.score(toy(), records, tmp_path / "whole.parquet")
+    assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_strict_on_a_cluster_raises_what_the_recording_raised(with_bad, tmp_path, cluster):
+    with pytest.raises(ek.ContractError, match="too short"):
+        ek.score(
+            toy(),
+            with_bad,
+            tmp_path / "o.parquet",
+            on_error="raise",
+            dask=cluster.scheduler_address,
+        )
