@@ -134,18 +134,41 @@ def occlusion(
     if label is not None and label not in model.labels:
         raise EcgkitError(f"no label {label!r}; the model has {', '.join(model.labels)}")
     filtered = contract.filtered(signals)
-    whole = model.classify(contract.featured(filtered))[0][0]
-    which = int(np.argmax(whole)) if label is None else model.labels.index(label)
-
+    answer, windows = model.classify(contract.featured(filtered))
+    which = int(np.argmax(answer[0])) if label is None else model.labels.index(label)
+    probability = float(answer[0, which])
     starts = range(0, contract.length, step)
-    parts = [(lead, start) for lead in range(len(contract.leads)) for start in starts]
-    dropped = np.empty(len(parts))
+    if model.mean_of_windows and windows is not None and windows.shape[1] == len(starts):
+        change = _by_window(model, filtered, windows[0, :, which], which)
+    else:
+        change = _one_by_one(model, filtered, starts, step, which) - probability
+    edges = np.minimum(np.arange(len(starts) + 1) * step, contract.length) / contract.fs
+    return Occlusion(model.labels[which], probability, contract.leads, edges, -change)
+
+
+def _one_by_one(model: Any, filtered: Array, starts: range, step: int, which: int) -> Array:
+    """Probability with one lead silent for one segment, (lead, segment)."""
+    leads = filtered.shape[1]
+    parts = [(lead, start) for lead in range(leads) for start in starts]
+    left = np.empty(len(parts))
     for first in range(0, len(parts), model.batch):
         some = parts[first : first + model.batch]
         batch = np.repeat(filtered, len(some), axis=0)
         for row, (lead, start) in zip(batch, some, strict=True):
             row[lead, start : start + step] = 0.0
-        dropped[first : first + len(some)] = model.classify(contract.featured(batch))[0][:, which]
-    edges = np.minimum(np.arange(len(starts) + 1) * step, contract.length) / contract.fs
-    values = float(whole[which]) - dropped.reshape(len(contract.leads), len(starts))
-    return Occlusion(model.labels[which], float(whole[which]), contract.leads, edges, values)
+        answer = model.classify(model.contract.featured(batch))[0]
+        left[first : first + len(some)] = answer[:, which]
+    return left.reshape(leads, len(starts))
+
+
+def _by_window(model: Any, filtered: Array, windows: Array, which: int) -> Array:
+    """The same change where the answer is the mean over windows that do not see each other.
+
+    A lead that is silent throughout is silent in each window at once: one pass per lead tells of
+    all its windows.
+    """
+    leads = filtered.shape[1]
+    batch = np.repeat(filtered, leads, axis=0)
+    batch[np.arange(leads), np.arange(leads)] = 0.0
+    silent = model.classify(model.contract.featured(batch))[1][:, :, which]
+    return (silent.astype(np.float64) - windows) / len(windows)

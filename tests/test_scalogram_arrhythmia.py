@@ -347,6 +347,18 @@ def test_a_record_at_500_hz_is_resampled_and_the_result_says_so():
     assert p.notes == ("resampled from 500 to 100 Hz (fir)",)
 
 
+@pytest.mark.parametrize("network", PICTURES)
+def test_occlusion_window_by_window_is_occlusion_one_by_one(network):
+    m, x = load(network), ecg(1)[0]
+    fast = m.explain(x, 100)
+    prepared = m.contract.filtered(m.contract.admit(x, 100)[0])
+    for lead, second in ((0, 0), (7, 3), (11, 9)):
+        silent = prepared.copy()
+        silent[0, lead, 100 * second : 100 * second + 100] = 0
+        p = m.classify(m.contract.featured(silent))[0][0, m.labels.index(fast.label)]
+        assert fast.values[lead, second] == pytest.approx(fast.probability - p, abs=1e-6)
+
+
 def test_occlusion_has_a_value_for_each_lead_and_second():
     e = load("cnn_lstm").explain(ecg(1)[0], 100)
     assert e.values.shape == (12, 10)

@@ -44,6 +44,9 @@ class Model:
     fingerprint: str
     """SHA-256 of the weights (:func:`ecgkit.weights.fingerprint`)."""
 
+    mean_of_windows = False
+    """The answer is the mean over windows, and no window's answer depends on another's samples."""
+
     batch = 16
     """Recordings per call of the network; a long list or array goes through in pieces of this
     size."""

@@ -126,15 +126,17 @@ class ScalogramArrhythmia(Model):
             return windows.mean(axis=1), windows
         return out["probabilities"], out.get("window_probabilities")
 
+    @property
+    def mean_of_windows(self) -> bool:
+        return self.variant["network"] in IMAGE_NETWORKS
+
     def _run(self, prepared: Array, taps: Sequence[str] = ()) -> dict[str, Array]:
         """Outputs and taps by name; the 2-D networks see the windows as so many samples."""
         fold = self.variant["network"] in IMAGE_NETWORKS
         x = prepared.reshape(-1, *prepared.shape[2:]) if fold else prepared
-        outputs = self._program(x, taps=taps)
-        named: dict[str, Array] = {}
-        if taps:
-            outputs, named = outputs
-        out = {**named, **dict(zip(self._program.outputs, outputs, strict=True))}
+        got = self._program(x, taps=taps)
+        named = dict(got) if taps else {"output": got}
+        out = {**dict(zip(self._program.outputs, named.pop("output"), strict=True)), **named}
         if fold:
             out = {key: v.reshape(*prepared.shape[:2], *v.shape[1:]) for key, v in out.items()}
         return out
@@ -179,7 +181,7 @@ def _sequence_program(network: str, w: Mapping[str, Array]):
     else:
         h = p.mean(h, -1)
         h = p.lstm(h, {k.removeprefix("lstm."): v for k, v in w.items() if k.startswith("lstm.")})
-        h = p.select(h, 0, -1, name="features")
+        h = p.select(h, index=-1, axis=0, name="features")
     logits = p.linear(h, *head)
     p.output(logits, "logits")
     p.output(p.softmax(logits), "probabilities")
