@@ -19,6 +19,14 @@ def resample(
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array: ...
+def filtfilt(
+    x: ArrayLike,
+    coef: Array,
+    zi: Array,
+    pad: int,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
 def rpeaks(x: ArrayLike, fs: float, threads: int | None = None) -> Array: ...
 def quality(x: ArrayLike, fs: float, threads: int | None = None) -> Array: ...
 def median_filter(

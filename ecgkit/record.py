@@ -246,6 +246,50 @@ class Record:
             return self
         return self._with(signal.resample(self.signal, self.fs, fs, method=method), fs=fs)
 
+    def filter(
+        self,
+        *,
+        bandpass: tuple[float, float] | None = None,
+        highpass: float | None = None,
+        lowpass: float | None = None,
+        notch: float | Sequence[float] | None = None,
+        baseline: bool = False,
+        order: int = 4,
+        q: float = 30.0,
+    ) -> Record:
+        """The record filtered without phase shift. Raw integers are dropped.
+
+        Parameters
+        ----------
+        bandpass : (low, high), optional
+            Butterworth band in Hz; or ``highpass`` and ``lowpass`` alone.
+        notch : float or sequence of float, optional
+            Mains frequencies to remove, in Hz; ``q`` is the centre over the width.
+        baseline : bool
+            Subtract the baseline: running medians of 200 ms, then of 600 ms.
+        order : int
+            Of the Butterworth design; running it forward and backward squares its gain.
+
+        Raises
+        ------
+        ValueError
+            Nothing to do, or a frequency is not between 0 and half the rate.
+        LayoutError
+            The record is too short for the filter.
+
+        Notes
+        -----
+        In this order: notch, band, baseline. A NaN spoils its lead in a recursive filter.
+        """
+        from .signal._filter import chain
+
+        band = (highpass, lowpass)
+        if bandpass is not None:
+            if band != (None, None):
+                raise ValueError("filter: pass bandpass, or highpass and lowpass, not both")
+            band = bandpass
+        return self._with(chain(self.signal, self.fs, band, notch, baseline, order, q))
+
     # ------------------------------------------------------------ measurement
     def beats(self) -> signal.Beats:
         """R peaks with RR intervals, heart rate and variability: :func:`ecgkit.signal.beats`."""

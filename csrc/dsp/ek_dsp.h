@@ -2,6 +2,7 @@
  *   ek_dsp_zscore_f32   zero mean and unit deviation per row
  *   ek_dsp_median_*     running median
  *   ek_dsp_resample_*   another rate: polyphase FIR, linear
+ *   ek_dsp_filtfilt_*   recursive filter forward and backward
  *   ek_dsp_rpeaks_f32   R peaks of one or several leads
  *   ek_dsp_quality_f32  what is wrong with a lead, in numbers */
 #ifndef EK_DSP_H
@@ -96,5 +97,22 @@ enum {
 
 EK_CHECK ek_status ek_dsp_quality_f32(const float *x, size_t lead, size_t t, double fs,
                                       double *out);
+
+/* ------------------------------------------------------------------ filtfilt
+ * A cascade of recursive sections, each of the same order >= 1: coef (sections, 2*order + 1) holds
+ * b[0..order] and a[1..order] (a[0] = 1) of each, zi (sections, order) the state for a constant 1
+ * at the input of the cascade. */
+typedef struct {
+    size_t sections, order;
+    const double *coef, *zi;
+} ek_iir;
+
+/* Rows of x (n, t) forward and backward, into out (n, t), which may be x. Each row is continued by
+ * `pad` < t samples of odd extension on both sides. Everything is computed in double; a NaN spoils
+ * its row. Scratch: 8*(t + 2 pad)*lanes. */
+EK_CHECK ek_status ek_dsp_filtfilt_f32(const float *x, size_t n, size_t t, const ek_iir *f,
+                                       size_t pad, float *out);
+EK_CHECK ek_status ek_dsp_filtfilt_f64(const double *x, size_t n, size_t t, const ek_iir *f,
+                                       size_t pad, double *out);
 
 #endif

@@ -70,7 +70,60 @@ done:
     return (PyObject *)out;
 }
 
+static PyObject *py_filtfilt(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
+    static const ekpy_sig sig = {
+        "filtfilt", {"x", "coef", "zi", "pad", "out", "threads", NULL},
+         4
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *x = NULL, *coef = NULL, *zi = NULL, *out = NULL;
+    size_t pad = 0, threads = 0;
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (ekpy_size(&sig, a[3], "pad", 0, &pad) < 0 ||
+        ekpy_size(&sig, a[5], "threads", 0, &threads) < 0)
+        return NULL;
+    const int type = ekpy_float_type(&sig, a[0], "x");
+    if (type < 0) return NULL;
+    if ((x = ekpy_in(&sig, a[0], type, 1, NPY_MAXDIMS, "x")) == NULL) goto done;
+    if ((coef = ekpy_in(&sig, a[1], NPY_DOUBLE, 2, 2, "coef")) == NULL) goto done;
+    if ((zi = ekpy_in(&sig, a[2], NPY_DOUBLE, 2, 2, "zi")) == NULL) goto done;
+    if (ekpy_same_dim(&sig, coef, 0, zi, 0, "coef and zi") < 0) goto done;
+    const ek_iir f = {ekpy_dims(zi, 0, 1), ekpy_dims(zi, 1, 2), PyArray_DATA(coef),
+                      PyArray_DATA(zi)};
+    const int nd = PyArray_NDIM(x);
+    const size_t n = ekpy_dims(x, 0, nd - 1), t = ekpy_dims(x, nd - 1, nd);
+    if (ekpy_dims(coef, 1, 2) != 2 * f.order + 1) {
+        PyErr_SetString(PyExc_ValueError,
+                        "filtfilt: coef must hold 2*order + 1 values per section");
+        goto done;
+    }
+    if (t <= pad) {
+        ekpy_error("LayoutError",
+                   "filtfilt: x has %zu samples per row; this filter needs more than %zu", t, pad);
+        goto done;
+    }
+    if ((out = ekpy_out(&sig, a[4], type, nd, PyArray_DIMS(x), "out")) == NULL) goto done;
+    if (type == NPY_FLOAT)
+        EKPY_RUN(st, threads,
+                 ek_dsp_filtfilt_f32(PyArray_DATA(x), n, t, &f, pad, PyArray_DATA(out)));
+    else
+        EKPY_RUN(st, threads,
+                 ek_dsp_filtfilt_f64(PyArray_DATA(x), n, t, &f, pad, PyArray_DATA(out)));
+    if (st != EK_OK) {
+        Py_CLEAR(out);
+        ekpy_raise(st, &sig);
+    }
+done:
+    Py_XDECREF((PyObject *)zi);
+    Py_XDECREF((PyObject *)coef);
+    Py_XDECREF((PyObject *)x);
+    return (PyObject *)out;
+}
+
 PyMethodDef ekpy_filter_methods[] = {
     EKPY_METHOD("resample", py_resample),
+    EKPY_METHOD("filtfilt", py_filtfilt),
     {NULL, NULL, 0, NULL},
 };

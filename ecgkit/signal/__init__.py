@@ -1,6 +1,7 @@
 """One-dimensional signals: filters, resampling, beats and waves, quality."""
 
 from ._beats import Beats, beats, rpeaks
+from ._filter import filtfilt, sosfiltfilt
 from ._match import BeatMatch, match_beats
 from ._median import median_filter
 from ._quality import Quality, quality
@@ -12,10 +13,12 @@ __all__ = [
     "Beats",
     "Quality",
     "beats",
+    "filtfilt",
     "match_beats",
     "median_filter",
     "quality",
     "resample",
     "rpeaks",
+    "sosfiltfilt",
     "zscore",
 ]
