@@ -12,8 +12,9 @@ from toy_model import toy
 
 import ecgkit as ek
 from ecgkit.errors import LayoutError
-from ecgkit.models import Prediction
+from ecgkit.models import Card, Prediction
 from ecgkit.record import STANDARD_LEADS, Record
+from ecgkit.report import _sections
 
 jinja2 = pytest.importorskip("jinja2")
 
@@ -54,7 +55,10 @@ class Page(HTMLParser):
 def recording(**facts) -> Record:
     t = np.arange(5000) / 500
     beat = np.exp(-0.5 * ((t % 0.8 - 0.4) / 0.012) ** 2)
-    return Record(np.linspace(0.4, 1.5, 12)[:, None] * beat, 500, STANDARD_LEADS, meta=facts)
+    noise = np.random.default_rng(0).normal(0, 0.01, (12, 5000))
+    return Record(
+        np.linspace(0.4, 1.5, 12)[:, None] * beat + noise, 500, STANDARD_LEADS, meta=facts
+    )
 
 
 def test_the_page_shows_recording_beats_answer_and_model():
@@ -64,6 +68,70 @@ def test_the_page_shows_recording_beats_answer_and_model():
     assert "resampled from 500 to 100 Hz" in page.text
     assert page.text.count("not a medical device") == 1
     assert {a["class"] for a in page.tags("svg")} == {"ecg-paper", "ecg-bars"}
+
+
+def test_what_is_above_its_threshold_is_marked():
+    signal = recording().signal.copy()
+    signal[2, 1000:3000] = 0.0
+    page = Page(ek.report.html(Record(signal, 500, STANDARD_LEADS)))
+    assert "flat III" in page.text
+    assert sum(a.get("class") == "high" for a in page.tags("td")) == 1
+    clean = Page(ek.report.html(recording()))
+    assert "nothing above its threshold" in clean.text
+
+
+@pytest.mark.parametrize("network", ["cnn1d", "resnet18"])
+def test_the_scalogram_shown_is_what_the_network_gets(network):
+    model = ek.load_model("scalogram_arrhythmia", weights="random", network=network)
+    shown = ek.plot.seen_by(model, recording())
+    assert shown.values.shape == (10, 768, 64)
+    if network == "cnn1d":
+        np.testing.assert_array_equal(shown.values, model.preprocess(recording())[0])
+    page = Page(ek.report.html(recording(), model=model))
+    assert "ecg-scalogram" in {a["class"] for a in page.tags("svg")}
+    assert "These weights come without a card" in page.text
+
+
+def test_a_recording_that_breaks_the_contract_says_so_in_the_page():
+    model = ek.load_model("scalogram_arrhythmia", weights="random", network="cnn1d")
+    two = recording().pick(["I", "II"])
+    page = Page(ek.report.html(two, Prediction(("A",), np.ones(1)), model=model))
+    assert "the record lacks III" in page.text
+
+
+def test_a_figure_is_the_papers_or_ours_and_never_both():
+    about = {"value": 0.9, "low": 0.8, "high": 1.0}
+    each = {"precision": about, "recall": about, "f1": about, "support": 7}
+    whole = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), about)
+    metrics = {"n": 14, **whole, "per_class": {"A": each, "B": each}, "confusion": [[7, 0], [0, 7]]}
+    net = {
+        "weights": "w", "sha256": "", "dtype": "float32", "parameters": 1, "contract": {},
+        "seed": 0, "script": "s", "metrics": {"ecg": metrics, "window": metrics},
+    }  # fmt: skip
+    said = {
+        "model": "best",
+        "metric": "accuracy",
+        "value": 0.98,
+        "data": "other",
+        "split": "unknown",
+    }
+    card = Card.from_dict(
+        {
+            "format": 1,
+            "system": "s",
+            "labels": ["A", "B"],
+            "paper": {},
+            "paper_reported": [said],
+            "data": {"name": "D", "version": "1"},
+            "best": "a",
+            "networks": {"a": net, "b": net},
+        }
+    )
+    rows = _sections.figures_of(card, "a")
+    assert rows[0] == ("best", "accuracy", "0.98", "", "other; split unknown")
+    assert all(bool(paper) != bool(measured) for _, _, paper, measured, _ in rows)
+    assert ("a, per ECG", "accuracy", "", "0.900 (0.800-1.000)", "D 1, test part, n=14") in rows
+    assert {what for what, *_ in rows} == {"best", "a, per ECG", "a, per window", "b, per ECG"}
 
 
 def test_without_a_model_the_page_is_about_the_recording_alone():
