@@ -135,6 +135,19 @@ def test_short_transforms_agree_with_the_definition_for_long_signals(isa, pad):
     assert np.array_equal(got, two, equal_nan=True)
 
 
+@pytest.mark.parametrize("pad", PADS)
+@pytest.mark.parametrize("t", [5000, 4999, 777])
+def test_float32_follows_float64_where_rows_are_interpolated(isa, t, pad):
+    x = np.random.default_rng(0).normal(size=(2, t)).cumsum(axis=1).astype(np.float32)
+    x -= x.mean(axis=1, keepdims=True)
+    f = np.geomspace(0.5, 249, 48)
+    want = ek.wavelet.cwt(x.astype(np.float64), fs=500, freqs=f, pad=pad)
+    assert error(ek.wavelet.cwt(x, fs=500, freqs=f, pad=pad), want) < TOL_F32
+    assert error(ek.wavelet.scalogram(x, fs=500, freqs=f, pad=pad), abs(want)) < TOL_F32
+    power = ek.wavelet.scalogram(x, fs=500, freqs=f, pad=pad, power=True)
+    assert error(power, abs(want) ** 2) < 2 * TOL_F32
+
+
 @pytest.mark.parametrize("f", [ek.wavelet.cwt, ek.wavelet.scalogram])
 def test_batch_axes_strides_dtypes_and_empty(isa, f):
     x = np.random.default_rng(0).integers(-99, 99, (2, 3, 240)).astype(np.int16)

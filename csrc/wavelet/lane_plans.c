@@ -1,7 +1,7 @@
 /* The cache of lane plans: most recent first, one lock, a plan in use is never freed. Making one
  * takes about as long as a tenth of a record, so a plan is made outside the lock; two threads may
  * make the same one, and one of them is dropped. */
-#include "lanes.h"
+#include "full.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +41,7 @@ static int same(const ek_lane_key *a, const ek_lane_key *b) {
 static void destroy(ek_lane_plan *p) {
     ek_fft_put(p->forward);
     ek_fft_put(p->forward_near);
+    ek_full_free(p);
     ek_arena_free(p->memory);
     free(p);
 }

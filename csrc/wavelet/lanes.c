@@ -1,11 +1,11 @@
 /* The plan of the lane kernels: lengths, twiddles, interpolation taps. */
-#include "lanes.h"
+#include "full.h"
 #include <math.h>
 #include <string.h>
 
 #define PI 3.14159265358979323846
 
-enum { MOST_TAPS = 12, SHORTEST = 16, ORDERS = 5 };
+enum { MOST_TAPS = EK_LANE_MOST_TAPS, SHORTEST = 16, ORDERS = EK_LANE_ORDERS };
 
 /* M taps are within 2.5e-7 for a band of L/span bins deviation or less, its value at the deviation
  * d weighted by exp(-d^2/2). */
@@ -47,6 +47,21 @@ static void taps_at(double frac, size_t taps, double a, matrix l, float *tap) {
         v[i] /= l[i][i];
         tap[i] = (float)v[i];
     }
+}
+
+size_t ek_lane_order_taps(size_t order) {
+    return ORDER[order].taps;
+}
+
+double ek_lane_order_span(size_t order) {
+    return ORDER[order].span;
+}
+
+void ek_lane_taps_at(double frac, size_t order, float *tap) {
+    const double a = PI * PI / (ORDER[order].span * ORDER[order].span);
+    matrix gram;
+    gram_factor(ORDER[order].taps, a, gram);
+    taps_at(frac, ORDER[order].taps, a, gram, tap);
 }
 
 static ek_status table_make(const ek_lane_plan *plan, const ek_wavelet_bank *bank, size_t length,
@@ -136,7 +151,7 @@ static size_t choose(const ek_wavelet_bank *bank, double deviation, size_t colum
 
 /* Whether the row is the same from the near bank: the wavelet ends inside its margin, and neither
  * end of its spectrum is cut off so high that it would ring beyond. */
-static int fits_near(const ek_lane_plan *plan, double f) {
+int ek_lane_fits_near(const ek_lane_plan *plan, double f) {
     const ek_wavelet_spec *spec = plan->key.spec;
     const double deviation = spec->w0 * spec->fs / (2.0 * PI * f); /* samples */
     return 5.8 * deviation <= (double)plan->near.left && spec->w0 >= 4.5 &&
@@ -149,7 +164,7 @@ static ek_status near_make(ek_lane_plan *plan) {
     plan->near.left = (nfft - t) / 2;
     size_t rows = 0;
     for (size_t j = 0; j < plan->bank.rows; j++)
-        rows += (size_t)fits_near(plan, plan->key.spec->freqs[j]);
+        rows += (size_t)ek_lane_fits_near(plan, plan->key.spec->freqs[j]);
     if (rows < 4) return EK_OK;
     const ek_status st =
         ek_wavelet_bank_sized(t, nfft, plan->key.spec, EK_FFT_F32, &plan->near, plan->memory);
@@ -163,16 +178,17 @@ ek_status ek_lane_plan_make(ek_lane_plan *plan) {
     const ek_wavelet_spec *spec = plan->key.spec;
     ek_arena *memory = plan->memory;
     ek_status st = ek_wavelet_bank_make(plan->key.t, spec, EK_FFT_F32, &plan->bank, memory);
-    if (st == EK_OK) st = columns_make(&plan->key, &plan->columns, memory);
+    if (st == EK_OK && plan->key.width > 0) st = columns_make(&plan->key, &plan->columns, memory);
     if (st == EK_OK) st = ek_fft_get(EK_FFT_R2C, EK_FFT_F32, plan->bank.nfft, &plan->forward);
     if (st == EK_OK) st = near_make(plan);
     if (st != EK_OK) return st;
+    if (plan->key.width == 0) return ek_full_make(plan);
     ek_lane_table *tables = ek_arena_alloc(memory, spec->rows, sizeof *tables);
     plan->row = ek_arena_alloc(memory, spec->rows, sizeof *plan->row);
     if (tables == NULL || plan->row == NULL) return EK_ENOMEM;
     size_t made = 0;
     for (size_t j = 0; j < spec->rows; j++) {
-        const int near = plan->near_bins > 0 && fits_near(plan, spec->freqs[j]);
+        const int near = plan->near_bins > 0 && ek_lane_fits_near(plan, spec->freqs[j]);
         const ek_wavelet_bank *bank = near ? &plan->near : &plan->bank;
         const ek_wavelet_row *from = &bank->row[j];
         const double centre = spec->freqs[j] * (double)bank->nfft / spec->fs;
@@ -210,14 +226,18 @@ const ek_lane_kernel *ek_lane_pick(void) {
     return EK_PICK(KERNELS);
 }
 
-int ek_lane_usable(const ek_lane_plan *plan, const float *x, float *out) {
-    const ek_lane_columns *c = &plan->columns;
+int ek_lane_finite(const float *x, size_t t) {
     uint32_t bits, bad = 0;
-    for (size_t i = 0; i < plan->bank.t; i++) {
+    for (size_t i = 0; i < t; i++) {
         memcpy(&bits, x + i, sizeof bits);
         bad |= (bits & 0x7f800000u) == 0x7f800000u; /* the exponent of NaN and infinity */
     }
-    if (!bad) return 1;
+    return !bad;
+}
+
+int ek_lane_usable(const ek_lane_plan *plan, const float *x, float *out) {
+    const ek_lane_columns *c = &plan->columns;
+    if (ek_lane_finite(x, plan->bank.t)) return 1;
     for (size_t at = 0; at < c->count; at += c->block)
         for (size_t i = 0; i < plan->bank.rows * c->block; i++)
             out[at / c->block * c->block_stride + i] = NAN;

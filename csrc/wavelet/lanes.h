@@ -13,7 +13,7 @@
 #define EK_LANES_H
 #include "wavelet_impl.h"
 
-enum { EK_LANES_MOST = 16, EK_LANE_PLANS = 16 };
+enum { EK_LANES_MOST = 16, EK_LANE_PLANS = 16, EK_LANE_MOST_TAPS = 12, EK_LANE_ORDERS = 5 };
 
 /* Column c is low + frac*(high - low) of the magnitudes at samples low[c] and high[c] of the
  * signal. Columns come in blocks of `block`: column c of row r of a lane goes to out +
@@ -60,6 +60,7 @@ typedef struct ek_lane_plan {
                                    numbers per lane */
     size_t longest;             /* L + taps, at most */
     ek_fft_plan *forward, *forward_near;
+    struct ek_full *full; /* key.width 0: every sample, see full.h; no columns then */
     /* the cache's part */
     ek_lane_key key;
     ek_wavelet_spec spec;
@@ -72,6 +73,15 @@ typedef struct ek_lane_plan {
 EK_CHECK ek_status ek_lane_plan_get(const ek_lane_key *key, ek_lane_plan **plan);
 void ek_lane_plan_put(ek_lane_plan *plan); /* NULL is fine */
 size_t ek_lane_plan_count(void);
+
+/* The orders of interpolation: M taps for a band of L/span bins deviation, and the taps for a place
+ * `frac` behind the neighbour M/2 - 1. */
+size_t ek_lane_order_taps(size_t order);
+double ek_lane_order_span(size_t order);
+void ek_lane_taps_at(double frac, size_t order, float *tap);
+
+/* Whether a row of frequency f is the same from the near bank. */
+int ek_lane_fits_near(const ek_lane_plan *plan, double f);
 
 /* Fill a plan whose key is set, in its memory. */
 EK_CHECK ek_status ek_lane_plan_make(ek_lane_plan *plan);
@@ -92,6 +102,8 @@ extern const ek_lane_kernel ek_lane_avx2, ek_lane_avx512;
 
 /* The kernel in force; NULL: none for this machine or setting. */
 const ek_lane_kernel *ek_lane_pick(void);
+
+int ek_lane_finite(const float *x, size_t t);
 
 /* 1, or 0 and NaN everywhere in its place if the signal is not finite. */
 int ek_lane_usable(const ek_lane_plan *plan, const float *x, float *out);

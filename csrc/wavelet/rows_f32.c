@@ -6,13 +6,27 @@
 #define RUN      ek_fft_run_f32
 #define ROOT     sqrtf
 #include "rows_impl.h"
-#include "lanes.h"
+#include "full.h"
+
+/* With vectors: short transforms, of the columns or of every sample; else one full-length transform
+ * per row. */
+ek_status ek_wavelet_cwt_f32(const float *x, size_t n, size_t t, const ek_wavelet_spec *spec,
+                             float *out) {
+    if (ek_lane_pick() != NULL && n > 0 && spec->rows > 0) {
+        const ek_status st = ek_full_transform(x, n, t, spec, EK_FULL_COMPLEX, out);
+        if (st != EK_EINTERNAL) return st;
+    }
+    return transform(x, n, t, spec, t, 1, 0, out);
+}
 
 ek_status ek_wavelet_scalogram_f32(const float *x, size_t n, size_t t, const ek_wavelet_spec *spec,
                                    size_t width, int power, float *out) {
     const ek_lane_kernel *kernel = ek_lane_pick();
     if (kernel != NULL && n > 0 && spec->rows > 0) {
-        const ek_status st = ek_lane_scalogram(kernel, x, n, t, spec, width, power, out);
+        const ek_status st =
+            width == t
+                ? ek_full_transform(x, n, t, spec, power ? EK_FULL_POWER : EK_FULL_MAGNITUDE, out)
+                : ek_lane_scalogram(kernel, x, n, t, spec, width, power, out);
         if (st != EK_EINTERNAL) return st;
     }
     return transform(x, n, t, spec, width, 0, power, out);

@@ -11,3 +11,8 @@ ek_status ek_wavelet_scalogram_f64(const double *x, size_t n, size_t t, const ek
                                    size_t width, int power, double *out) {
     return transform(x, n, t, spec, width, 0, power, out);
 }
+
+ek_status ek_wavelet_cwt_f64(const double *x, size_t n, size_t t, const ek_wavelet_spec *spec,
+                             double *out) {
+    return transform(x, n, t, spec, t, 1, 0, out);
+}

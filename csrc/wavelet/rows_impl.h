@@ -141,8 +141,3 @@ static ek_status transform(const REAL *x, size_t n, size_t t, const ek_wavelet_s
     ek_arena_return(tmp);
     return st;
 }
-
-ek_status NAME(ek_wavelet_cwt)(const REAL *x, size_t n, size_t t, const ek_wavelet_spec *spec,
-                               REAL *out) {
-    return transform(x, n, t, spec, t, 1, 0, out);
-}

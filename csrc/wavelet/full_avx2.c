@@ -1,0 +1,3 @@
+#define LANES 8
+#define NAME  ek_full_row_avx2
+#include "full_impl.h"

@@ -1,0 +1,3 @@
+#define LANES 16
+#define NAME  ek_full_row_avx512
+#include "full_impl.h"
