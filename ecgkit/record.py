@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ _CANONICAL = {name.upper(): name for name in STANDARD_LEADS}
 _TO_MV = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "V": 1e3, "nV": 1e-6}
 
 
+@lru_cache(maxsize=4096)
 def canonical_lead(name: str) -> str:
     """``AVR``, ``avr`` and ``aVR`` are one lead: the standard twelve get their usual spelling."""
     return _CANONICAL.get(name.strip().upper(), name.strip())
@@ -119,8 +121,8 @@ class Record:
             )
         if array.shape[1] == 0:
             raise LayoutError("signal has no samples")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        if len(set(names)) != len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
             raise LeadError(
                 f"leads given more than once: {', '.join(twice)}; rename or drop the duplicates"
             )

@@ -22,7 +22,7 @@ def assert_same_as_wfdb(path):
 
 
 @pytest.mark.data
-def test_ptbxl_fold_sample_is_bit_equal(ptbxl):
+def test_ptbxl_fold_sample_is_bit_equal(isa, ptbxl):
     headers = sorted((ptbxl / "records100").glob("*/*.hea"))
     for header in headers[:: len(headers) // 100]:
         assert_same_as_wfdb(header.with_suffix(""))
@@ -36,7 +36,7 @@ def test_every_ptbxl_record_is_bit_equal(ptbxl):
 
 
 @pytest.mark.data
-def test_every_mit_bih_record_is_bit_equal(mitbih):
+def test_every_mit_bih_record_is_bit_equal(isa, mitbih):
     headers = sorted(mitbih.rglob("*.hea"))
     assert len(headers) == 22
     for header in headers:
@@ -66,8 +66,8 @@ def test_missing_baseline_is_the_adc_zero_and_gain_zero_is_200(tmp_path):
 
 @pytest.mark.parametrize("fmt", sorted(_wfdb.FAST))
 @pytest.mark.parametrize("signals", [1, 2, 3])
-@pytest.mark.parametrize("length", [1, 2, 7, 40])
-def test_formats_round_trip_with_the_wfdb_writer(tmp_path, fmt, signals, length):
+@pytest.mark.parametrize("length", [1, 2, 7, 40, 77])
+def test_formats_round_trip_with_the_wfdb_writer(isa, tmp_path, fmt, signals, length):
     bits = {80: 8, 16: 16, 24: 24, 32: 32, 212: 12}[fmt]
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     d = np.random.default_rng(fmt).integers(low, high, (length, signals), endpoint=True)

@@ -94,6 +94,11 @@ typedef struct {
 /* x[i] = scaled raw[i], NaN where raw[i] is the invalid code. Returns the sum of raw. */
 uint32_t ek_wfdb_scale_i16(const int16_t *raw, size_t n, ek_wfdb_scale s, float *x);
 uint32_t ek_wfdb_scale_i32(const int32_t *raw, size_t n, ek_wfdb_scale s, float *x);
+/* Variants of what the dispatch picks from. */
+uint32_t ek_wfdb_scale_i16_ref(const int16_t *raw, size_t n, ek_wfdb_scale s, float *x);
+uint32_t ek_wfdb_scale_i16_avx2(const int16_t *raw, size_t n, ek_wfdb_scale s, float *x);
+void ek_wfdb_pairs_ref(const uint8_t *src, size_t pairs, int16_t *even, int16_t *odd);
+void ek_wfdb_pairs_avx2(const uint8_t *src, size_t pairs, int16_t *even, int16_t *odd);
 
 /* The signals of one file, rows `first`.. of the record. */
 typedef struct {

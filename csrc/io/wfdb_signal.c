@@ -63,13 +63,30 @@ static inline int32_t at_212(const uint8_t *p, size_t i) {
         }                                                                                          \
     }
 
+void ek_wfdb_pairs_ref(const uint8_t *src, size_t pairs, int16_t *even, int16_t *odd) {
+    for (size_t t = 0; t < pairs; t++) {
+        even[t] = (int16_t)at_212(src, 2 * t);
+        odd[t] = (int16_t)at_212(src, 2 * t + 1);
+    }
+}
+
+static const struct {
+    unsigned need;
+    void (*fn)(const uint8_t *, size_t, int16_t *, int16_t *);
+} PAIRS[] = {
+    {EK_CPU_AVX2, ek_wfdb_pairs_avx2},
+    {0,           ek_wfdb_pairs_ref }
+};
+
 ek_status ek_wfdb_unpack_i16(int format, const uint8_t *src, size_t frames, size_t n, int16_t *out,
                              size_t ldo) {
     switch (format) {
     case 16: ROWS(at_16, int16_t) return EK_OK;
     case 80: ROWS(at_80, int16_t) return EK_OK;
     case 212:
-        if (n % 2 == 0) {
+        if (n == 2) {
+            EK_PICK(PAIRS)(src, frames, out, out + ldo);
+        } else if (n % 2 == 0) {
             ROWS_212(int16_t)
         } else {
             ROWS(at_212, int16_t)
@@ -102,9 +119,21 @@ ek_status ek_wfdb_unpack_i32(int format, const uint8_t *src, size_t frames, size
     }                                                                                              \
     return sum;
 
-uint32_t ek_wfdb_scale_i16(const int16_t *raw, size_t n, ek_wfdb_scale s,
-                           float *x){SCALE(raw, n, s, x)}
+uint32_t ek_wfdb_scale_i16_ref(const int16_t *raw, size_t n, ek_wfdb_scale s,
+                               float *x){SCALE(raw, n, s, x)}
 
 uint32_t ek_wfdb_scale_i32(const int32_t *raw, size_t n, ek_wfdb_scale s, float *x) {
     SCALE(raw, n, s, x)
+}
+
+static const struct {
+    unsigned need;
+    uint32_t (*fn)(const int16_t *, size_t, ek_wfdb_scale, float *);
+} SCALE_I16[] = {
+    {EK_CPU_AVX2, ek_wfdb_scale_i16_avx2},
+    {0,           ek_wfdb_scale_i16_ref }
+};
+
+uint32_t ek_wfdb_scale_i16(const int16_t *raw, size_t n, ek_wfdb_scale s, float *x) {
+    return EK_PICK(SCALE_I16)(raw, n, s, x);
 }

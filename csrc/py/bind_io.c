@@ -10,20 +10,6 @@ static PyObject *maybe(unsigned has, long v) {
     Py_RETURN_NONE;
 }
 
-static PyObject *signal_tuple(const uint8_t *bytes, const ek_wfdb_signal *s) {
-    PyObject *unit = Py_None;
-    if (s->has & EK_WFDB_UNIT)
-        unit = text_at(bytes, s->unit);
-    else
-        Py_INCREF(unit);
-    return Py_BuildValue("(NNNiiiLdiiiNNiO)", text_at(bytes, s->name), text_at(bytes, s->file),
-                         unit, s->format, s->per_frame, s->skew, (long long)s->offset, s->gain,
-                         s->baseline, s->resolution, s->zero,
-                         maybe(s->has & EK_WFDB_INITIAL, s->initial),
-                         maybe(s->has & EK_WFDB_CHECKSUM, s->checksum), s->block,
-                         s->has & EK_WFDB_GAIN ? Py_True : Py_False);
-}
-
 /* A tuple of n items made by item(bytes, array, i). */
 static PyObject *tuple_of(size_t n, PyObject *(*item)(const uint8_t *, const void *, size_t),
                           const uint8_t *bytes, const void *array) {
@@ -35,8 +21,38 @@ static PyObject *tuple_of(size_t n, PyObject *(*item)(const uint8_t *, const voi
     return all;
 }
 
-static PyObject *one_signal(const uint8_t *bytes, const void *array, size_t i) {
-    return signal_tuple(bytes, (const ek_wfdb_signal *)array + i);
+/* Field c of one signal, in the order of ecgkit.io._wfdb.Signals. */
+static PyObject *signal_field(const uint8_t *bytes, const ek_wfdb_signal *s, int c) {
+    switch (c) {
+    case 0: return text_at(bytes, s->name);
+    case 1: return text_at(bytes, s->file);
+    case 2: return s->has & EK_WFDB_UNIT ? text_at(bytes, s->unit) : PyUnicode_FromString("");
+    case 3: return PyLong_FromLong(s->format);
+    case 4: return PyLong_FromLong(s->per_frame);
+    case 5: return PyLong_FromLong(s->skew);
+    case 6: return PyLong_FromLongLong(s->offset);
+    case 7: return PyFloat_FromDouble(s->gain);
+    case 8: return PyLong_FromLong(s->baseline);
+    case 9: return maybe(s->has & EK_WFDB_INITIAL, s->initial);
+    case 10: return maybe(s->has & EK_WFDB_CHECKSUM, s->checksum & 0xffff);
+    default: return PyBool_FromLong((s->has & EK_WFDB_GAIN) != 0);
+    }
+}
+
+enum { SIGNAL_FIELDS = 12 };
+
+/* One tuple a field, one item a signal in each: Python then works on whole columns. */
+static PyObject *signal_columns(const uint8_t *bytes, const ek_wfdb_signal *all, size_t n) {
+    PyObject *columns = PyTuple_New(SIGNAL_FIELDS);
+    for (int c = 0; columns != NULL && c < SIGNAL_FIELDS; c++) {
+        PyObject *column = PyTuple_New((Py_ssize_t)n);
+        for (size_t i = 0; column != NULL && i < n; i++) {
+            PyObject *one = signal_field(bytes, &all[i], c);
+            if (one == NULL || PyTuple_SetItem(column, (Py_ssize_t)i, one) < 0) Py_CLEAR(column);
+        }
+        if (column == NULL || PyTuple_SetItem(columns, c, column) < 0) Py_CLEAR(columns);
+    }
+    return columns;
 }
 
 static PyObject *one_segment(const uint8_t *bytes, const void *array, size_t i) {
@@ -93,7 +109,7 @@ static PyObject *py_wfdb_header(PyObject *mod, PyObject *const *args, Py_ssize_t
     } else {
         result = Py_BuildValue("(NdddLNnNNN)", text_at(bytes, h.name), h.fs, h.counter, h.base,
                                (long long)h.length, text_at(bytes, h.start), (Py_ssize_t)h.signals,
-                               tuple_of(h.segments ? 0 : h.signals, one_signal, bytes, h.signal),
+                               signal_columns(bytes, h.signal, h.segments ? 0 : h.signals),
                                tuple_of(h.segments, one_segment, bytes, h.segment),
                                tuple_of(h.comments, one_comment, bytes, h.comment));
     }

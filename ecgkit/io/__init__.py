@@ -93,17 +93,16 @@ def read(
     path = os.fspath(path)
     if isinstance(path, bytes):
         path = os.fsdecode(path)
-    if os.path.isdir(path):
-        if not isinstance(record, str):
-            raise FormatError(f"{path} is a folder; pass record= with the name of a WFDB record")
+    if isinstance(record, str) and os.path.isdir(path):
         path, record = os.path.join(path, record), None
     try:
         head, size = _files.read_head(path, _sniff.HEAD)
     except FileNotFoundError:
-        if not os.path.isfile(path + ".hea"):
+        try:
+            head, size = _files.read_head(path + ".hea", _sniff.HEAD)
+        except FileNotFoundError:
             raise FileNotFoundError(f"neither {path} nor {path}.hea exists") from None
         path += ".hea"
-        head, size = _files.read_head(path, _sniff.HEAD)
     if size == 0:
         raise FormatError(f"{path} is empty")
     rec = _dispatch(path, head, size, record, leads, fs, unit, strict)

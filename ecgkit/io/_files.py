@@ -18,9 +18,7 @@ def _checked(fd: int, shown: str) -> int:
         return facts.st_size
     os.close(fd)
     if stat.S_ISDIR(facts.st_mode):
-        raise FormatError(
-            f"{shown} is a folder; pass a file, or record= with a record's name in it"
-        )
+        raise FormatError(f"{shown} is a folder; pass record= with the name of a WFDB record in it")
     raise FormatError(f"{shown} is not a regular file")
 
 

@@ -22,16 +22,19 @@ _NOT_OURS = (
     (b"\xff\xd8\xff", "an image"),
 )
 _RECORD_LINE = re.compile(
-    rb"[\w.\-]{1,255}(?:/\d{1,7})?[ \t]+\d{1,4}(?:[ \t]+[\d.][^,;\r\n]*)?[ \t]*\r?(?:\n|\Z)"
+    rb"[\w.\-]{1,255}(?:/\d{1,7})?[ \t]+\d{1,4}"
+    rb"(?:[ \t]+[\d.][^,;\r\n\0-\x08\x80-\xff]*)?[ \t]*\r?(?:\n|\Z)"
 )
 
 
 def kind(head: bytes, size: int) -> str | None:
     """``WFDB EDF DICOM MUSE aECG Philips SCP NPY text``, words for what else it is, or None."""
-    if head.startswith(b"\x93NUMPY"):
-        return "NPY"
     if head[:8] == b"0       " or head[:8] == b"\xffBIOSEMI":
         return "EDF"
+    if _RECORD_LINE.match(head):
+        return "WFDB"
+    if head.startswith(b"\x93NUMPY"):
+        return "NPY"
     if head[128:132] == b"DICM":
         return "DICOM"
     for magic, what in _NOT_OURS:

@@ -15,6 +15,7 @@ OTHER = {
     "mmhg", "cmh2o", "kpa", "pa", "bar", "mbar", "ohm", "ohms", "kohm", "nu", "au", "a.u.", "adu",
     "%", "bpm", "pm", "/min", "1/min", "l/min", "ml/min", "l", "ml", "c", "degc", "°c", "f",
     "degf", "g", "mg", "m/s2", "hz", "s", "ms", "mm", "cm", "deg", "rpm", "lpm", "l/s", "ppm",
+    "boolean",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,24 +31,25 @@ INVALID = {
 MAX_HEADER = 1 << 20
 
 
-class Signal(NamedTuple):
-    """A signal line; None where it says nothing and the specification has no default."""
+class Signals(NamedTuple):
+    """The signal lines of a header as columns, one item a signal in each."""
 
-    name: str
-    file: str
-    unit: str | None
-    format: int
-    per_frame: int
-    skew: int
-    offset: int
-    gain: float
-    baseline: int
-    resolution: int
-    zero: int
-    initial: int | None
-    checksum: int | None
-    block: int
-    calibrated: bool
+    name: tuple[str, ...]
+    file: tuple[str, ...]
+    unit: tuple[str, ...]  # "" where the line has none
+    format: tuple[int, ...]
+    per_frame: tuple[int, ...]
+    skew: tuple[int, ...]
+    offset: tuple[int, ...]
+    gain: tuple[float, ...]
+    baseline: tuple[int, ...]
+    initial: tuple[int | None, ...]
+    checksum: tuple[int | None, ...]  # modulo 65,536
+    calibrated: tuple[bool, ...]  # False where the gain is absent or 0
+
+    def pick(self, kept: list[int]) -> Signals:
+        """These signals only."""
+        return Signals(*(tuple([column[i] for i in kept]) for column in self))
 
 
 class Header(NamedTuple):
@@ -60,7 +62,7 @@ class Header(NamedTuple):
     length: int
     start: str
     count: int
-    signals: tuple[Signal, ...]
+    signals: Signals
     segments: tuple[tuple[str, int], ...]
     comments: tuple[str, ...]
 
@@ -76,8 +78,8 @@ class Part(NamedTuple):
 
 def parse_header(text: bytes, source: str) -> Header:
     """Parse a header; a :class:`FormatError` names the line and the field."""
-    h = Header._make(_core.wfdb_header(text, source))
-    return h._replace(signals=tuple(map(Signal._make, h.signals)))
+    h = _core.wfdb_header(text, source)
+    return Header(*h[:7], Signals._make(h[7]), *h[8:])
 
 
 def header_of(path: str) -> str | None:
@@ -87,17 +89,21 @@ def header_of(path: str) -> str | None:
     if not os.path.isfile(beside) or beside == path:
         return None
     header = parse_header(_files.read_bytes(beside, MAX_HEADER), beside)
-    return beside if any(s.file == file for s in header.signals) else None
+    return beside if file in header.signals.file else None
 
 
-def names_of(header: Header) -> list[str]:
+def names_of(header: Header) -> tuple[str, ...]:
     """Names of the signals; the specification's default where a line has none."""
-    return [s.name or f"record {header.name}, signal {i}" for i, s in enumerate(header.signals)]
+    names = header.signals.name
+    if all(names):
+        return names
+    return tuple(n or f"record {header.name}, signal {i}" for i, n in enumerate(names))
 
 
-def units_of(header: Header) -> list[str]:
+def units_of(header: Header) -> tuple[str, ...]:
     """Units of the signals; mV where a line has none, as the specification says."""
-    return [s.unit or "mV" for s in header.signals]
+    units = header.signals.unit
+    return units if all(units) else tuple(u or "mV" for u in units)
 
 
 def read(
@@ -131,36 +137,38 @@ def read(
 
 
 def _read_plain(path: str, header: Header, leads: _select.Leads):
-    if not header.signals:
+    if not header.count:
         raise FormatError(f"{path} describes no signal")
-    names = names_of(header)
-    kept, factors, dropped = _select.voltages(names, units_of(header), leads, path)
+    names, units = names_of(header), units_of(header)
+    kept, factors, dropped = _select.voltages(names, units, leads, path)
     part = load(path, header, names, kept, factors)
-    every = header.signals
-    chosen = every if len(kept) == len(every) else [every[i] for i in kept]
+    chosen = header.signals
+    if kept != list(range(header.count)):
+        chosen = chosen.pick(kept)
+        names, units = [names[i] for i in kept], tuple(units[i] for i in kept)
     facts: dict[str, Any] = {
-        "gain": tuple([s.gain for s in chosen]),
-        "baseline": tuple([s.baseline for s in chosen]),
-        "unit": tuple([s.unit or "mV" for s in chosen]),
-        "storage": tuple([s.format for s in chosen]),
+        "gain": chosen.gain,
+        "baseline": chosen.baseline,
+        "unit": units,
+        "storage": chosen.format,
     }
     if dropped:
         facts["dropped"] = dropped
-    guessed = [names[i] for i in kept if not every[i].calibrated]
-    if guessed:
-        part.warnings.append(f"no gain for {', '.join(guessed)}: 200 steps per unit, as WFDB says")
-    return [names[i] for i in kept], part, facts
+    if not all(chosen.calibrated):
+        bare = ", ".join(n for n, known in zip(names, chosen.calibrated) if not known)
+        part.warnings.append(f"no gain for {bare}: 200 steps per unit, as WFDB says")
+    return names, part, facts
 
 
 def load(
-    path: str, header: Header, names: list[str], kept: list[int], factors: list[float]
+    path: str, header: Header, names: Sequence[str], kept: list[int], factors: list[float]
 ) -> Part:
     """Read and scale the signals ``kept`` of a plain record."""
     every = header.signals
-    rates = [header.fs * every[i].per_frame for i in kept]
-    fs = _select.one_rate([names[i] for i in kept], rates, path)
-    if all(s.format in FAST and s.per_frame == 1 and s.skew == 0 for s in every):
+    if set(every.per_frame) == {1} and set(every.skew) == {0} and set(every.format) <= FAST:
         return _load_fast(path, header, names, kept, factors)
+    rates = [header.fs * every.per_frame[i] for i in kept]
+    fs = _select.one_rate([names[i] for i in kept], rates, path)
     return _load_slow(path, header, kept, factors, fs)
 
 
@@ -174,22 +182,32 @@ def _load_fast(path, header, names, kept, factors) -> Part:
             opened.append(fd)
             frames = _frames(path, name, fmt, per_frame, size - offset, frames)
             specs.append((fd, fmt, offset, per_frame))
-        by_row = dict(zip(kept, factors))
-        scale = tuple([(s.gain, s.baseline, by_row.get(i, 1.0)) for i, s in enumerate(every)])
+        whole = kept == list(range(header.count))
+        if not whole:
+            by_row = dict(zip(kept, factors))
+            factors = [by_row.get(i, 1.0) for i in range(header.count)]
+        scale = tuple(zip(every.gain, every.baseline, factors))
         signal, raw, sums = _core.wfdb_load(tuple(specs), frames, scale)
     finally:
         for fd in opened:
             os.close(fd)
-    warnings = []
-    for s, name, total, first in zip(every, names, sums, raw[:, 0].tolist()):
-        if s.checksum is not None and s.checksum & 0xFFFF != total:
-            warnings.append(f"checksum of {name} is {total}, the header says {s.checksum}")
-        if s.initial is not None and s.initial != first:
-            warnings.append(f"first sample of {name} is {first}, the header says {s.initial}")
-    if kept != list(range(len(every))):
+    warnings: list[str] = []
+    if sums != every.checksum:
+        _differ(warnings, "checksum", names, sums, every.checksum)
+    first = tuple(raw[:, 0].tolist())
+    if first != every.initial:
+        _differ(warnings, "first sample", names, first, every.initial)
+    if not whole:
         signal, raw = signal[kept], raw[kept]
     signal.flags.writeable = raw.flags.writeable = False
     return Part(signal, raw, header.fs, warnings)
+
+
+def _differ(warnings: list[str], what: str, names, found, said) -> None:
+    """A remark for each signal whose header says something else (None: it says nothing)."""
+    for name, a, b in zip(names, found, said):
+        if b is not None and a != b:
+            warnings.append(f"{what} of {name} is {a}, the header says {b}")
 
 
 def _load_slow(path: str, header: Header, kept: list[int], factors: list[float], fs: float) -> Part:
@@ -208,10 +226,11 @@ def _load_slow(path: str, header: Header, kept: list[int], factors: list[float],
             os.close(fd)
     if not path.endswith(".hea"):
         raise FormatError(f"{path}: a header in this storage format must be named *.hea")
-    if max(s.skew for s in header.signals) > frames:
+    every = header.signals
+    if max(every.skew) > frames:
         raise FormatError(f"{path}: a skew exceeds the {frames} samples of the record")
     wfdb = need("wfdb", "io", "this WFDB storage format")
-    plain = all(header.signals[i].per_frame == 1 for i in kept)
+    plain = all(every.per_frame[i] == 1 for i in kept)
     try:
         found = wfdb.rdrecord(
             os.path.abspath(path)[:-4], channels=kept, physical=False, smooth_frames=plain
@@ -222,17 +241,18 @@ def _load_slow(path: str, header: Header, kept: list[int], factors: list[float],
         what = f"{type(error).__name__}: {error}"[:200]
         raise FormatError(f"{path}: the wfdb package cannot read it: {what}") from error
     signal = np.empty(raw.shape, np.float32)
-    warnings = []
+    sums: list[int | None] = []
     for row, i, factor, out in zip(raw, kept, factors, signal):
-        s = header.signals[i]
-        out[:] = (row.astype(np.float64) - s.baseline) / s.gain * factor
-        if INVALID[s.format] is not None:
-            out[row == INVALID[s.format]] = np.nan
-        if s.format == 8 and s.skew:
-            out[len(out) - s.skew * s.per_frame :] = np.nan
-        total = int(row.sum(dtype=np.int64)) & 0xFFFF
-        if s.checksum is not None and not s.skew and s.checksum & 0xFFFF != total:
-            warnings.append(f"checksum of {s.name} is {total}, the header says {s.checksum}")
+        out[:] = (row.astype(np.float64) - every.baseline[i]) / every.gain[i] * factor
+        invalid = INVALID[every.format[i]]
+        if invalid is not None:
+            out[row == invalid] = np.nan
+        elif every.skew[i]:  # wfdb has no code to put behind the end of a shifted signal
+            out[len(out) - every.skew[i] * every.per_frame[i] :] = np.nan
+        sums.append(int(row.sum(dtype=np.int64)) & 0xFFFF)
+    said = [None if every.skew[i] else every.checksum[i] for i in kept]
+    warnings: list[str] = []
+    _differ(warnings, "checksum", [every.name[i] for i in kept], sums, said)
     signal.flags.writeable = raw.flags.writeable = False
     return Part(signal, raw, fs, warnings)
 
@@ -240,18 +260,22 @@ def _load_slow(path: str, header: Header, kept: list[int], factors: list[float],
 def _group(path: str, header: Header) -> list[tuple[str, int, int, int]]:
     """(file, format, offset, samples a frame) of each signal file, in the order of the signals."""
     files: list[tuple[str, int, int, int]] = []
-    for s in header.signals:
-        if files and files[-1][0] == s.file:
-            name, fmt, offset, count = files[-1]
-            if (s.format, s.offset) != (fmt, offset):
+    x = header.signals
+    alike = {len(set(column)) for column in (x.file, x.format, x.offset)} == {1}
+    if alike and x.file[0] != "~":  # the usual archive: one file
+        return [(x.file[0], x.format[0], x.offset[0], sum(x.per_frame))]
+    for file, fmt, offset, frame in zip(x.file, x.format, x.offset, x.per_frame):
+        if file == "~":
+            raise FormatError(f"{path}: a signal has no file (~); this is a layout header")
+        if files and files[-1][0] == file:
+            name, *facts, count = files[-1]
+            if facts != [fmt, offset]:
                 raise FormatError(f"{path}: signals of {name!r} differ in format or byte offset")
-            files[-1] = (name, fmt, offset, count + s.per_frame)
+            files[-1] = (name, fmt, offset, count + frame)
             continue
-        if s.file == "~":
-            raise FormatError(f"{path}: signal {s.name!r} has no file (~); this is a layout header")
-        if any(s.file == f[0] for f in files):
-            raise FormatError(f"{path}: the signals of {s.file!r} are not on consecutive lines")
-        files.append((s.file, s.format, s.offset, s.per_frame))
+        if any(file == f[0] for f in files):
+            raise FormatError(f"{path}: the signals of {file!r} are not on consecutive lines")
+        files.append((file, fmt, offset, frame))
     return files
 
 
@@ -275,7 +299,7 @@ def _flac_frames(path: str, name: str, fd: int, header: Header, offset: int, wan
             held = soundfile.info(file).frames - offset
     except (RuntimeError, ValueError, TypeError) as error:
         raise FormatError(f"{path}: {name!r} is not FLAC: {error}"[:300]) from error
-    per_frame = next(s.per_frame for s in header.signals if s.file == name)
+    per_frame = header.signals.per_frame[header.signals.file.index(name)]
     return _enough(path, name, held // per_frame, wanted)
 
 

@@ -112,9 +112,9 @@ def _load(path: str, where: str, own: plain.Header, wanted: list[str], *, fixed:
     units = plain.units_of(own)
     kept, factors, _ = _select.voltages(names, units, here, where)
     part = plain.load(where, own, names, kept, factors)
-    chosen = [own.signals[i] for i in kept]
-    scale = tuple(s.gain for s in chosen), tuple(s.baseline for s in chosen)
-    return Piece(part, [rows.index(lead) for lead in here], (*scale, tuple(units[i] for i in kept)))
+    chosen = own.signals.pick(kept)
+    scale = chosen.gain, chosen.baseline, tuple(units[i] for i in kept)
+    return Piece(part, [rows.index(lead) for lead in here], scale)
 
 
 def _join(path, header, segments, pieces: dict[str, Piece], leads: int):
