@@ -13,7 +13,7 @@ import ecgkit as ek
 from ecgkit.signal._resample import fir_taps, ratio
 
 RATES = (128, 250, 257, 360, 400, 500, 1000)
-TOL = {"float32": 3e-6, "float64": 1e-12}  # of the largest sample; f32: sums of up to 1040 terms
+TOL = {"float32": 3e-6, "float64": 1e-12}  # of the largest sample; f32: sums of up to 721 terms
 
 
 def extended(x, width):
@@ -63,12 +63,12 @@ def test_every_instruction_set_and_length_gives_the_filter(isa, a, b, t, dtype):
 
 
 @pytest.mark.parametrize(("a", "b"), [(500, 100), (100, 500), (360, 250), (250, 257)])
-def test_the_filter_is_flat_to_90_percent_and_80_db_down_from_nyquist_on(a, b):
+def test_the_filter_is_flat_to_85_percent_and_80_db_down_from_nyquist_on(a, b):
     up, down = ratio(a, b)
     phases, reach = fir_taps(up, down, "float64")
     j, p = np.meshgrid(np.arange(phases.shape[1]), np.arange(up))
     u = p + (reach - j) * up
-    f = np.concatenate([np.linspace(0, 0.9, 91), np.linspace(1, 3, 301)]) / max(up, down) / 2
+    f = np.concatenate([np.linspace(0, 0.85, 91), np.linspace(1, 3, 301)]) / max(up, down) / 2
     gain = np.abs(np.exp(-2j * np.pi * f[:, None] * u.ravel()) @ phases.ravel()) / up
     db = 20 * np.log10(gain)
     assert np.abs(db[:91]).max() < 1e-3
@@ -131,7 +131,7 @@ def test_nan_stays_near_and_in_its_row(isa, method):
     assert np.isfinite(got[0]).all()
     bad = np.flatnonzero(np.isnan(got[1]))
     assert bad.size > 0
-    assert abs(bad - 500).max() <= 68
+    assert abs(bad - 500).max() <= 52
 
 
 def test_any_dtype_stride_and_batch_axis_gives_the_same_bits(isa):

@@ -51,9 +51,6 @@ void ek_dsp_fir_f32_ref(const float *, const float *, size_t, size_t, size_t, si
 void ek_dsp_fir_f64_ref(const double *, const double *, size_t, size_t, size_t, size_t, double *);
 void ek_dsp_fir_f32_avx2(const float *, const float *, size_t, size_t, size_t, size_t, float *);
 void ek_dsp_fir_f64_avx2(const double *, const double *, size_t, size_t, size_t, size_t, double *);
-void ek_dsp_fir_f32_avx512(const float *, const float *, size_t, size_t, size_t, size_t, float *);
-void ek_dsp_fir_f64_avx512(const double *, const double *, size_t, size_t, size_t, size_t,
-                           double *);
 
 /* -------------------------------------------------------------------- median
  * Running median of `size` samples (odd, <= 2t-1) about each sample of the rows of x (n, t), into

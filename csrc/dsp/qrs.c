@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Set by hand at round values on a plateau of MIT-BIH DS1 (both leads, single and fused) and LUDB.
- * A search that was let loose on half of the records did worse on the other half than these:
- * benchmarks/rpeaks.py prints what they reach. */
+/* Round values on a plateau of MIT-BIH DS1 (both leads, single and fused) and LUDB, seen whole:
+ * what these records score flatters. A search on half of the records and its score on the other
+ * half: benchmarks/rpeaks.py. */
 static const qrs_params PARAMS = {
     .centre = 14.0,
     .sigma = 0.028,

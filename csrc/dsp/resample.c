@@ -25,9 +25,8 @@ static ek_dsp_fir_f32_fn pick_fir_f32(void) {
         unsigned need;
         ek_dsp_fir_f32_fn fn;
     } FIR[] = {
-        {EK_CPU_AVX512, ek_dsp_fir_f32_avx512},
-        {EK_CPU_AVX2,   ek_dsp_fir_f32_avx2  },
-        {0,             ek_dsp_fir_f32_ref   },
+        {EK_CPU_AVX2, ek_dsp_fir_f32_avx2},
+        {0,           ek_dsp_fir_f32_ref },
     };
     return EK_PICK(FIR);
 }
@@ -37,9 +36,8 @@ static ek_dsp_fir_f64_fn pick_fir_f64(void) {
         unsigned need;
         ek_dsp_fir_f64_fn fn;
     } FIR[] = {
-        {EK_CPU_AVX512, ek_dsp_fir_f64_avx512},
-        {EK_CPU_AVX2,   ek_dsp_fir_f64_avx2  },
-        {0,             ek_dsp_fir_f64_ref   },
+        {EK_CPU_AVX2, ek_dsp_fir_f64_avx2},
+        {0,           ek_dsp_fir_f64_ref },
     };
     return EK_PICK(FIR);
 }

@@ -11,9 +11,9 @@ from .._config import _core
 from .._typing import Array, ArrayLike
 from ..errors import RateError
 
-HALF_LENGTH = 52  # samples of the slower of the two rates on each side
+HALF_LENGTH = 36  # samples of the slower of the two rates on each side
 BETA = 8.0  # Kaiser: 80 dB
-CUTOFF = 0.95  # of the lower Nyquist rate; pass band to 0.90, stop band from 1.00
+CUTOFF = 0.925  # of the lower Nyquist rate; pass band to 0.85, stop band from 1.00
 _LANES = 16
 _LARGEST = 50_000
 
@@ -82,8 +82,8 @@ def resample(
     fs_in, fs_out : float
         Rates in Hz. Sample ``i`` of the result lies at ``i / fs_out`` seconds.
     method : {"fir", "linear"}
-        ``"fir"`` (default): polyphase filter, a Kaiser-windowed sinc that reaches 52 samples of the
-        slower rate to each side: flat within 0.001 dB up to 90 % of the lower Nyquist rate, at
+        ``"fir"`` (default): polyphase filter, a Kaiser-windowed sinc that reaches 36 samples of the
+        slower rate to each side: flat within 0.001 dB up to 85 % of the lower Nyquist rate, at
         least 80 dB down from that Nyquist rate on. ``"linear"``: the straight line between
         neighbours (= ``numpy.interp``), without an anti-alias filter.
     out : ndarray, optional
@@ -110,7 +110,7 @@ def resample(
     Ends (``"fir"``): the signal is continued by point reflection about its first and last sample,
     as ``filtfilt`` does, and held beyond that; the first sample stays what it was. ``"linear"``
     holds the last sample. A NaN makes those results NaN that the filter or the line draws from it
-    (``"fir"``: up to 68 samples of the slower rate away); the rest of the row is not touched.
+    (``"fir"``: up to 52 samples of the slower rate away); the rest of the row is not touched.
 
     Examples
     --------
