@@ -129,7 +129,8 @@ def chain(x: Array, fs: float, band, notch, baseline: bool, order: int, q: float
     if low is not None and high is not None and not low < high:
         raise ValueError(f"filter: the band must have low < high, got ({low:g}, {high:g})")
     for f in notches:
-        x = filtfilt(*signal.iirnotch(f, q, fs=fs), x)
+        b, a = signal.iirnotch(f, q, fs=fs)
+        x = filtfilt(b, a, x)
     if low is not None or high is not None:
         kind = "highpass" if high is None else "lowpass" if low is None else "bandpass"
         edges = [f for f in (low, high) if f is not None]
