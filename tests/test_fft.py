@@ -81,10 +81,16 @@ def test_the_cache_is_bounded_and_can_be_cleared():
 
 
 def test_works_after_fork():
-    want = transform(77)
+    x = np.random.default_rng(0).normal(size=(2, 300)).astype(np.float32)
+
+    def stack(width):
+        return ek.wavelet.stacked_scalogram(x, fs=100, freqs=FREQS, width=width, threads=2)
+
+    want, picture = transform(77), stack(20)
     child = os.fork()
     if child == 0:
         ok = np.array_equal(transform(77), want) and transform(78).shape == (2, 8, 78)
+        ok = ok and np.array_equal(stack(20), picture) and stack(21).shape == (3, 16, 21)
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 

@@ -51,6 +51,42 @@ static void avx512(void) {
     each(EK_CPU_AVX2 | EK_CPU_AVX512);
 }
 
+/* cwt and scalograms of every variant against the reference (isa 0: one full-length transform per
+ * row). */
+static void rows_agree_with_ref(unsigned isa, size_t t, ek_pad pad, size_t width, int power) {
+    enum { ROWS = 9, N = 3 };
+    const double freqs[ROWS] = {0.3, 1.0, 3.0, 8.0, 14.0, 20.0, 26.0, 33.0, 50.0};
+    const ek_wavelet_spec spec = {freqs, ROWS, 100.0, 6.0, pad};
+    const size_t count = N * ROWS * (width ? width : 2 * t);
+    ek_guard x = ek_guarded(N * t * sizeof(float), 1);
+    ek_guard got = ek_guarded(count * sizeof(float), 1),
+             want = ek_guarded(count * sizeof(float), 0);
+    ek_noise(x.p, N * t, (uint32_t)t);
+    for (int k = 0; k < 2; k++) {
+        float *out = k ? got.p : want.p;
+        ek_cpu_use(k ? isa : 0);
+        CHECK_STATUS(width ? ek_wavelet_scalogram_f32(x.p, N, t, &spec, width, power, out)
+                           : ek_wavelet_cwt_f32(x.p, N, t, &spec, out),
+                     EK_OK);
+    }
+    for (size_t i = 0; i < count; i++) CHECK_CLOSE(((float *)got.p)[i], ((float *)want.p)[i], 5e-6);
+    ek_unguard(&x), ek_unguard(&got), ek_unguard(&want);
+    ek_cpu_use(ek_cpu_available());
+}
+
+static void rows(void) {
+    static const size_t lengths[] = {1, 2, 5, 64, 100, 333, 1000};
+    for (unsigned isa = EK_CPU_AVX2; isa <= (EK_CPU_AVX2 | EK_CPU_AVX512); isa += 2)
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+            for (int pad = EK_PAD_REFLECT; pad <= EK_PAD_PERIODIC; pad++) {
+                const size_t t = lengths[i];
+                if (isa & ~ek_cpu_available()) continue;
+                rows_agree_with_ref(isa, t, (ek_pad)pad, 0, 0);
+                rows_agree_with_ref(isa, t, (ek_pad)pad, t, 0);
+                rows_agree_with_ref(isa, t, (ek_pad)pad, 37, 1);
+            }
+}
+
 static void wrong_lengths_are_refused(void) {
     const double f = 5.0;
     const ek_wavelet_spec spec = {&f, 1, 100.0, 6.0, EK_PAD_REFLECT};
@@ -60,5 +96,5 @@ static void wrong_lengths_are_refused(void) {
     CHECK_STATUS(ek_wavelet_cwt_f32(x, 1, 0, &spec, out), EK_ESHAPE);
 }
 
-TEST_MAIN({"avx2", avx2}, {"avx512", avx512},
+TEST_MAIN({"avx2", avx2}, {"avx512", avx512}, {"rows", rows},
           {"wrong_lengths_are_refused", wrong_lengths_are_refused})
