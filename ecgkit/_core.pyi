@@ -18,6 +18,7 @@ def resample(
     reach: int = ...,
     out: Array | None = None,
     threads: int | None = None,
+    spectrum: bool = ...,
 ) -> Array: ...
 def filtfilt(
     x: ArrayLike,

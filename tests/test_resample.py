@@ -75,7 +75,7 @@ def test_the_filter_is_flat_to_85_percent_and_80_db_down_from_nyquist_on(a, b):
     assert db[91:].max() < -80
 
 
-@pytest.mark.parametrize("method", ["fir", "linear"])
+@pytest.mark.parametrize("method", ["fir", "linear", "fft"])
 @given(
     value=st.floats(-1e3, 1e3, width=32),
     t=st.integers(1, 400),
@@ -107,7 +107,7 @@ def test_a_sine_comes_out_at_the_new_instants():
         np.testing.assert_allclose(got[inner], sine(b)[inner], atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["fir", "linear"])
+@pytest.mark.parametrize("method", ["fir", "linear", "fft"])
 def test_equal_rates_copy(method):
     x = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
     got = ek.signal.resample(x, 360.0, 360, method=method)
@@ -134,6 +134,33 @@ def test_nan_stays_near_and_in_its_row(isa, method):
     assert abs(bad - 500).max() <= 52
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("a", "b"), list(permutations(RATES, 2)))
+def test_fft_is_scipys_resample_where_whole_periods_are_given(a, b, dtype):
+    up, down = ratio(a, b)
+    for turns in (3, 4):
+        x = np.random.default_rng(turns).normal(size=(2, turns * down)).astype(dtype)
+        got = ek.signal.resample(x, a, b, method="fft")
+        want = signal.resample(x.astype(np.float64), turns * up, axis=-1)
+        np.testing.assert_allclose(got, want, atol=1e-6 if dtype == "float32" else 1e-12)
+
+
+def test_fft_completes_the_period_with_a_straight_line():
+    x = np.random.default_rng(0).normal(size=103)
+    x[60] = x[-1] + 1
+    got = ek.signal.resample(x, 360, 250, method="fft")  # 25/36: 108 samples make three periods
+    whole = np.concatenate([x, np.linspace(x[-1], x[0], 7)[1:-1]])
+    np.testing.assert_allclose(got, signal.resample(whole, 75)[:72], atol=1e-12)
+
+
+def test_fft_lets_a_nan_spoil_its_row_alone():
+    x = np.zeros((2, 100))
+    x[1, 50] = np.nan
+    got = ek.signal.resample(x, 100, 250, method="fft")
+    assert (got[0] == 0).all()
+    assert np.isnan(got[1]).all()
+
+
 def test_any_dtype_stride_and_batch_axis_gives_the_same_bits(isa):
     x = np.arange(2 * 3 * 80, dtype=np.int16).reshape(2, 3, 80)
     want = ek.signal.resample(np.ascontiguousarray(x[..., ::-2]).astype(np.float32), 250, 360)
@@ -142,7 +169,7 @@ def test_any_dtype_stride_and_batch_axis_gives_the_same_bits(isa):
     assert ek.signal.resample(np.zeros((0, 3, 80)), 250, 360).shape == (0, 3, 116)
 
 
-@pytest.mark.parametrize("method", ["fir", "linear"])
+@pytest.mark.parametrize("method", ["fir", "linear", "fft"])
 def test_out_is_filled_and_checked(method):
     x = np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
     out = np.empty((2, 200), np.float32)
@@ -155,7 +182,7 @@ def test_out_is_filled_and_checked(method):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("method", ["fir", "linear"])
+@pytest.mark.parametrize("method", ["fir", "linear", "fft"])
 def test_same_bits_for_any_thread_count(isa, method, dtype):
     x = np.random.default_rng(0).normal(size=(3, 200_000)).astype(dtype)
     one = ek.signal.resample(x, 360, 250, method=method, threads=1)

@@ -1,7 +1,7 @@
 /* ek_dsp.h: one-dimensional signals.
  *   ek_dsp_zscore_f32   zero mean and unit deviation per row
  *   ek_dsp_median_*     running median
- *   ek_dsp_resample_*   another rate: polyphase FIR, linear
+ *   ek_dsp_resample_*   another rate: polyphase FIR, linear, through the spectrum
  *   ek_dsp_filtfilt_*   recursive filter forward and backward
  *   ek_dsp_rpeaks_f32   R peaks of one or several leads
  *   ek_dsp_quality_f32  what is wrong with a lead, in numbers */
@@ -41,6 +41,14 @@ EK_CHECK ek_status ek_dsp_resample_linear_f32(const float *x, size_t n, size_t t
                                               size_t down, float *out);
 EK_CHECK ek_status ek_dsp_resample_linear_f64(const double *x, size_t n, size_t t, size_t up,
                                               size_t down, double *out);
+
+/* The trigonometric interpolant of the row as one period, in double. A period has the next multiple
+ * of `down` samples: what the row lacks is a straight line from its last sample back to its first.
+ * A NaN spoils its row. */
+EK_CHECK ek_status ek_dsp_resample_fft_f32(const float *x, size_t n, size_t t, size_t up,
+                                           size_t down, float *out);
+EK_CHECK ek_status ek_dsp_resample_fft_f64(const double *x, size_t n, size_t t, size_t up,
+                                           size_t down, double *out);
 
 /* m outputs of one row from phase 0 on; xe[0] is the first sample that output 0 touches. */
 typedef void (*ek_dsp_fir_f32_fn)(const float *xe, const float *taps, size_t up, size_t down,

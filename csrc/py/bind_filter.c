@@ -2,21 +2,45 @@
 #include "ekpy.h"
 #include "ek_dsp.h"
 
+typedef struct {
+    const void *x;
+    void *out;
+    const void *taps;
+    size_t n, t, up, down, k, reach;
+    int single, spectrum;
+} resample_call;
+
+/* The kernel for the type and the method: FIR with taps, spectrum, else straight lines. */
+static ek_status resample_rows(const resample_call *c) {
+    if (c->taps != NULL)
+        return c->single ? ek_dsp_resample_fir_f32(c->x, c->n, c->t, c->taps, c->up, c->down, c->k,
+                                                   c->reach, c->out)
+                         : ek_dsp_resample_fir_f64(c->x, c->n, c->t, c->taps, c->up, c->down, c->k,
+                                                   c->reach, c->out);
+    if (c->spectrum)
+        return c->single ? ek_dsp_resample_fft_f32(c->x, c->n, c->t, c->up, c->down, c->out)
+                         : ek_dsp_resample_fft_f64(c->x, c->n, c->t, c->up, c->down, c->out);
+    return c->single ? ek_dsp_resample_linear_f32(c->x, c->n, c->t, c->up, c->down, c->out)
+                     : ek_dsp_resample_linear_f64(c->x, c->n, c->t, c->up, c->down, c->out);
+}
+
 static PyObject *py_resample(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
     static const ekpy_sig sig = {
-        "resample", {"x", "up", "down", "taps", "reach", "out", "threads", NULL},
+        "resample", {"x", "up", "down", "taps", "reach", "out", "threads", "spectrum", NULL},
          3
     };
     PyObject *a[EKPY_MAX_ARGS];
     PyArrayObject *x = NULL, *taps = NULL, *out = NULL;
     size_t up = 1, down = 1, reach = 0, threads = 0;
+    int spectrum = 0;
     npy_intp shape[NPY_MAXDIMS];
     ek_status st;
     (void)mod;
     if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
     if (ekpy_size(&sig, a[1], "up", 1, &up) < 0 || ekpy_size(&sig, a[2], "down", 1, &down) < 0 ||
         ekpy_size(&sig, a[4], "reach", 0, &reach) < 0 ||
-        ekpy_size(&sig, a[6], "threads", 0, &threads) < 0)
+        ekpy_size(&sig, a[6], "threads", 0, &threads) < 0 ||
+        ekpy_bool(&sig, a[7], "spectrum", &spectrum) < 0)
         return NULL;
     const int type = ekpy_float_type(&sig, a[0], "x");
     if (type < 0) return NULL;
@@ -46,20 +70,18 @@ static PyObject *py_resample(PyObject *mod, PyObject *const *args, Py_ssize_t na
         Py_CLEAR(out);
         goto done;
     }
-    if (taps != NULL && type == NPY_FLOAT)
-        EKPY_RUN(st, threads,
-                 ek_dsp_resample_fir_f32(PyArray_DATA(x), n, t, PyArray_DATA(taps), up, down, k,
-                                         reach, PyArray_DATA(out)));
-    else if (taps != NULL)
-        EKPY_RUN(st, threads,
-                 ek_dsp_resample_fir_f64(PyArray_DATA(x), n, t, PyArray_DATA(taps), up, down, k,
-                                         reach, PyArray_DATA(out)));
-    else if (type == NPY_FLOAT)
-        EKPY_RUN(st, threads,
-                 ek_dsp_resample_linear_f32(PyArray_DATA(x), n, t, up, down, PyArray_DATA(out)));
-    else
-        EKPY_RUN(st, threads,
-                 ek_dsp_resample_linear_f64(PyArray_DATA(x), n, t, up, down, PyArray_DATA(out)));
+    const resample_call c = {PyArray_DATA(x),
+                             PyArray_DATA(out),
+                             taps ? PyArray_DATA(taps) : NULL,
+                             n,
+                             t,
+                             up,
+                             down,
+                             k,
+                             reach,
+                             type == NPY_FLOAT,
+                             spectrum};
+    EKPY_RUN(st, threads, resample_rows(&c));
     if (st != EK_OK) {
         Py_CLEAR(out);
         ekpy_raise(st, &sig);

@@ -81,11 +81,13 @@ def resample(
         Real numbers.
     fs_in, fs_out : float
         Rates in Hz. Sample ``i`` of the result lies at ``i / fs_out`` seconds.
-    method : {"fir", "linear"}
+    method : {"fir", "linear", "fft"}
         ``"fir"`` (default): polyphase filter, a Kaiser-windowed sinc that reaches 36 samples of the
         slower rate to each side: flat within 0.001 dB up to 85 % of the lower Nyquist rate, at
         least 80 dB down from that Nyquist rate on. ``"linear"``: the straight line between
-        neighbours (= ``numpy.interp``), without an anti-alias filter.
+        neighbours (= ``numpy.interp``), without an anti-alias filter. ``"fft"``: the trigonometric
+        interpolant of the signal as one period (= ``scipy.signal.resample`` where the result has a
+        whole number of samples): sharp, but it rings and wraps round at the ends.
     out : ndarray, optional
         C-contiguous, float64 if ``x`` is float64, else float32, shape
         (..., ceil(time * fs_out / fs_in)); must not share memory with ``x``.
@@ -101,7 +103,7 @@ def resample(
     ------
     RateError
         A rate is not a positive number, or the ratio is not one of whole numbers up to 50,000
-        (``"fir"``).
+        (not for ``"linear"``).
     LayoutError
         ``x`` has no samples.
 
@@ -109,22 +111,22 @@ def resample(
     -----
     Ends (``"fir"``): the signal is continued by point reflection about its first and last sample,
     as ``filtfilt`` does, and held beyond that; the first sample stays what it was. ``"linear"``
-    holds the last sample. A NaN makes those results NaN that the filter or the line draws from it
-    (``"fir"``: up to 52 samples of the slower rate away); the rest of the row is not touched.
+    holds the last sample. ``"fft"`` completes the signal, where its length needs it, by a straight
+    line from the last sample to the first. A NaN makes those results NaN that the filter or the
+    line draws from it (``"fir"``: up to 52 samples of the slower rate away), the rest of the row is
+    not touched; with ``"fft"`` it spoils the row.
 
     Examples
     --------
     >>> ek.signal.resample(np.zeros((12, 5000)), 500, 100).shape
     (12, 1000)
     """
-    if method not in ("fir", "linear"):
-        raise ValueError(f"resample: method must be 'fir' or 'linear', got {method!r}")
-    if method == "linear":
-        up, down = ratio(fs_in, fs_out, 10**7)
-    else:
-        up, down = ratio(fs_in, fs_out)
-    if method == "linear" or up == down:
-        return _core.resample(x, up, down, None, 0, out, threads)
+    if method not in ("fir", "linear", "fft"):
+        raise ValueError(f"resample: method must be 'fir', 'linear' or 'fft', got {method!r}")
+    up, down = ratio(fs_in, fs_out, 10**7 if method == "linear" else _LARGEST)
+    if method != "fir" or up == down:
+        spectrum = method == "fft" and up != down
+        return _core.resample(x, up, down, None, 0, out, threads, spectrum)
     if not isinstance(x, np.ndarray):
         x = np.asarray(x)
     taps, reach = fir_taps(up, down, "float64" if x.dtype == np.float64 else "float32")
