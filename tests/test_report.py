@@ -106,7 +106,8 @@ def test_a_figure_is_the_papers_or_ours_and_never_both():
     metrics = {"n": 14, **whole, "per_class": {"A": each, "B": each}, "confusion": [[7, 0], [0, 7]]}
     net = {
         "weights": "w", "sha256": "", "dtype": "float32", "parameters": 1, "contract": {},
-        "seed": 0, "script": "s", "metrics": {"ecg": metrics, "window": metrics},
+        "seed": 0, "script": "s", "metrics_note": "fold 10, once",
+        "metrics": {"ecg": metrics, "window": metrics},
     }  # fmt: skip
     said = {
         "model": "best",
@@ -130,7 +131,7 @@ def test_a_figure_is_the_papers_or_ours_and_never_both():
     rows = _sections.figures_of(card, "a")
     assert rows[0] == ("best", "accuracy", "0.98", "", "other; split unknown")
     assert all(bool(paper) != bool(measured) for _, _, paper, measured, _ in rows)
-    assert ("a, per ECG", "accuracy", "", "0.900 (0.800-1.000)", "D 1, test part, n=14") in rows
+    assert ("a, per ECG", "accuracy", "", "0.900 (0.800-1.000)", "D 1, fold 10; n=14") in rows
     assert {what for what, *_ in rows} == {"best", "a, per ECG", "a, per window", "b, per ECG"}
 
 

@@ -27,6 +27,8 @@ QUALITY = (
     ("muscle", "muscle mV"),
 )
 
+MACHINE = ("sha256_splits", "sha256_of", "dropped_splits", "validation", "history", "versions")
+
 MEANING = {
     "SB": "sinus bradycardia",
     "AFIB": "atrial fibrillation or flutter",
@@ -215,8 +217,9 @@ def model_of(model: Model | None) -> dict[str, Any] | None:
     return {
         "facts": model._facts(),
         "title": model.title,
+        "name": model.name,
         "contract": model.contract._rows(),
-        "data": _data_of(card) if trained else [],
+        "data": _told(card.data.items()) if trained else [],
         "training": _training_of(trained) if trained else [],
         "figures": figures_of(card, network),
         "classes": _classes_of(card, trained),
@@ -244,22 +247,23 @@ def figures_of(card: Any, network: str) -> list[tuple[str, str, str, str, str]]:
         for unit, m in net.metrics.items():
             if unit != "ecg" and name != network:
                 continue
-            where = f"{data}, test part, n={m.n}"
+            part = net.metrics_note.partition(",")[0] or "part not said"
+            where = f"{data}, {part}; n={m.n}"
             for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
                 what = f"{name}, per {'ECG' if unit == 'ecg' else unit}"
                 rows.append((what, metric.replace("_", " "), "", str(getattr(m, metric)), where))
     return rows
 
 
-def _data_of(card: Any) -> list[tuple[str, str]]:
-    return [(k.replace("_", " "), text) for k, v in card.data.items() if (text := plain(v))]
+def _told(pairs: Any) -> list[tuple[str, str]]:
+    """What a reader can take in; digests of parts, histories and the like stay in the card."""
+    rows = [(str(k).replace("_", " "), plain(v)) for k, v in pairs if k not in MACHINE]
+    return [(name, text) for name, text in rows if 0 < len(text) <= 400]
 
 
 def _training_of(trained: Any) -> list[tuple[str, str]]:
-    rows = [("seed", str(trained.seed)), ("made by", trained.script)]
-    return rows + [
-        (str(k).replace("_", " "), text) for k, v in trained.training.items() if (text := plain(v))
-    ]
+    about = (("seed", trained.seed), ("made by", trained.script), *trained.training.items())
+    return _told(about)
 
 
 def _classes_of(card: Any, trained: Any) -> list[tuple[str, ...]]:
