@@ -206,7 +206,12 @@ class Record:
             leads = [leads]
         index = [self._index(name) for name in leads]
         raw = None if self.raw is None else self.raw[index]
-        return self._with(self.signal[index], leads=[self.leads[i] for i in index], raw=raw)
+        meta = dict(self.meta)
+        for key in ("gain", "baseline", "unit", "storage"):  # facts of a lead go with it
+            if isinstance(meta.get(key), tuple) and len(meta[key]) == len(self.leads):
+                meta[key] = tuple(meta[key][i] for i in index)
+        names = [self.leads[i] for i in index]
+        return Record(self.signal[index], self.fs, names, labels=self.labels, meta=meta, raw=raw)
 
     def reorder(self, leads: Sequence[str] = STANDARD_LEADS) -> Record:
         """All leads, in another order (default: the standard twelve).
@@ -221,7 +226,7 @@ class Record:
         return self.pick(leads)
 
     def window(self, start: float, duration: float) -> Record:
-        """``duration`` seconds from ``start`` seconds on.
+        """``duration`` seconds from ``start`` seconds on, with the annotations that fall in it.
 
         Raises
         ------
@@ -235,8 +240,14 @@ class Record:
                 f"window {start:g}..{start + duration:g} s is not inside the record "
                 f"(0..{self.duration:g} s)"
             )
+        from .io import _annotations
+
         raw = None if self.raw is None else self.raw[:, first:last]
-        return self._with(self.signal[:, first:last], raw=raw)
+        begin, end = first / self.fs, last / self.fs
+        labels, meta = _annotations.within(self.labels, self.meta, begin, end)
+        return Record(
+            self.signal[:, first:last], self.fs, self.leads, labels=labels, meta=meta, raw=raw
+        )
 
     # ------------------------------------------------------------- processing
     def resample(self, fs: float, *, method: str = "fir") -> Record:

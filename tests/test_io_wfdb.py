@@ -82,3 +82,58 @@ def test_formats_round_trip_with_the_wfdb_writer(isa, tmp_path, fmt, signals, le
     assert np.array_equal(rec.raw, d.T)
     assert np.isnan(rec.signal[0, 0]) == (d.size > 1)
     assert_same_as_wfdb(tmp_path / "r")
+
+
+@pytest.mark.data
+def test_annotations_are_those_of_wfdb(mitbih):
+    for header in sorted(mitbih.rglob("*.hea"))[::5]:
+        path = header.with_suffix("")
+        got, want = ek.read(path).labels["annotations"], wfdb.rdann(str(path), "atr")
+        assert np.array_equal(got.sample, want.sample)
+        assert list(got.symbol) == want.symbol
+        assert list(got.aux) == [text.rstrip("\0") for text in want.aux_note]
+        for mine, theirs in (("subtype", "subtype"), ("channel", "chan"), ("number", "num")):
+            assert np.array_equal(getattr(got, mine), getattr(want, theirs))
+        assert got.fs == 360
+
+
+@pytest.mark.data
+def test_a_window_takes_its_annotations_and_start_along(mitbih):
+    rec = ek.read(next(iter(sorted(mitbih.rglob("*.hea")))))
+    part = rec.window(60, 30)
+    got, every = part.labels["annotations"], rec.labels["annotations"]
+    inside = (every.sample >= 21600) & (every.sample < 32400)
+    assert np.array_equal(got.sample, every.sample[inside] - 21600)
+    assert len(got.symbol) == len(got.aux) == inside.sum() > 20
+
+
+def test_definitions_in_annotations_are_no_annotations(tmp_path):
+    def word(code, value):
+        return (code << 10 | value).to_bytes(2, "little")
+
+    def note(text):
+        return word(22, 0) + word(63, len(text)) + text.encode() + b"\0" * (len(text) % 2)
+
+    notes = ["## time resolution: 500.5", "## annotation type definitions", "42 X own beat",
+             "## end of definitions", "a remark"]  # fmt: skip
+    skip = word(59, 0) + b"\1\0\2\0"  # 65,538 samples, the high half first
+    data = b"".join(map(note, notes)) + word(42, 100) + word(61, 3) + skip + word(1, 5) + b"\0\0"
+    (tmp_path / "r.atr").write_bytes(data)
+    found = ek.io.read_annotations(tmp_path / "r.atr")
+    assert found.fs == 500.5
+    assert found.symbol == ('"', "X", "N")
+    assert found.sample.tolist() == [0, 100, 100 + 65538 + 5]
+    assert found.subtype.tolist() == [0, 3, 0]
+    assert found.aux[0] == "a remark"
+    for cut in range(len(data) - 2):
+        (tmp_path / "r.atr").write_bytes(data[:cut])
+        with pytest.raises(ek.FormatError, match="byte"):
+            ek.io.read_annotations(tmp_path / "r.atr")
+
+
+def test_gains_follow_their_leads(tmp_path):
+    lines = "r 2 100 1\nr.dat 16 100 16 0 1 1 0 I\nr.dat 16 200 16 0 2 2 0 II\n"
+    write(tmp_path, "r", lines, np.array([1, 2], "<i2"))
+    rec = ek.read(tmp_path / "r")
+    assert rec.pick(["II", "I"]).meta["gain"] == (200.0, 100.0)
+    assert ek.read(tmp_path / "r", leads=["II"]).meta["gain"] == (200.0,)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ class Annotations:
     aux : tuple of str
         Text of each annotation, such as ``(AFIB``; mostly empty.
     fs : float or None
-        Time resolution in Hz when the file states its own.
+        Sample numbers a second: what the file states, else the frame rate of the record.
     """
 
     sample: Array
@@ -66,6 +68,28 @@ class Annotations:
 
         columns = ("sample", "symbol", "subtype", "channel", "number", "aux")
         return need("pandas", "cli", "tables").DataFrame({c: getattr(self, c) for c in columns})
+
+
+def within(
+    labels: Any, meta: Mapping[str, Any], begin: float, end: float
+) -> tuple[Any, dict[str, Any]]:
+    """Labels and meta of the window from ``begin`` to ``end`` (seconds) of a recording."""
+    meta = dict(meta)
+    if isinstance(meta.get("start"), datetime):
+        meta["start"] += timedelta(seconds=begin)
+    if not isinstance(labels, dict):
+        return labels, meta
+    labels = dict(labels)
+    found = labels.get("annotations")
+    if isinstance(found, Annotations) and found.fs:
+        first = round(begin * found.fs)
+        outside = (found.sample < first) | (found.sample >= round(end * found.fs))
+        kept = _without(found, {int(i) for i in np.flatnonzero(outside)})
+        labels["annotations"] = replace(kept, sample=kept.sample - first)
+    if "events" in labels:
+        events = [(t - begin, *rest) for t, *rest in labels["events"] if begin <= t < end]
+        labels["events"] = tuple(events)
+    return labels, meta
 
 
 def read_annotations(path: str | os.PathLike[str]) -> Annotations:

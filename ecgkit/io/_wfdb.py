@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -313,7 +314,8 @@ def _labels(path: str, header: Header, warnings: list[str]) -> dict[str, Any] | 
     beside = os.path.splitext(path)[0] + ".atr"
     if os.path.exists(beside):
         try:
-            labels["annotations"] = _annotations.read_annotations(beside)
+            found = _annotations.read_annotations(beside)
+            labels["annotations"] = found if found.fs else replace(found, fs=header.fs)
         except (EcgkitError, OSError) as error:
             warnings.append(f"annotations are not read: {error}")
     return labels or None
