@@ -136,7 +136,8 @@ def run():
         "within 150 ms (EC57), ventricular flutter left out; one set of constants for everything. "
         "The constants were chosen looking at all of these records, so no figure below is held "
         "out. How much that may flatter: constants found by a search on half of DS1 and LUDB "
-        "scored, on the other half, Se 99.41 / P+ 99.82 % and 99.66 / 99.92 % (DS1, first lead, the two "
+        "scored, on the other half, Se 99.41 / P+ 99.82 % and 99.66 / 99.92 % "
+        "(DS1, first lead, the two "
         "ways round), 99.58 / 99.71 % and 99.72 / 99.66 % (fused), 100 / 100 % (LUDB, fused).\n"
     ]
     for title, scores in (
