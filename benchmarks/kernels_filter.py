@@ -80,8 +80,27 @@ def filters():
         )
 
 
+def correlation():
+    x, y, lags = X[:11], X[1:], 250
+    x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
+    x, y = (v / np.sqrt((v**2).sum(axis=1, keepdims=True)) for v in (x, y))
+    middle = slice(5000 - 1 - lags, 5000 + lags)
+    bench(
+        "correlate, 11x5000 float64, lags to 250",
+        {
+            "ours": lambda: ek.signal.correlate(x, y, max_lag=lags),
+            "SciPy correlate (fft), centred rows": lambda: np.stack(
+                [signal.correlate(b, a, method="fft")[middle] for a, b in zip(x, y)]
+            ),
+        },
+        check=1e-10,
+        bar=4,
+    )
+
+
 def run():
     filters()
+    correlation()
     resampling()
 
 

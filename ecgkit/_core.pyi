@@ -28,6 +28,13 @@ def filtfilt(
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array: ...
+def correlate(
+    x: ArrayLike,
+    y: ArrayLike | None,
+    max_lag: int,
+    normalize: bool = ...,
+    threads: int | None = None,
+) -> Array: ...
 def rpeaks(x: ArrayLike, fs: float, threads: int | None = None) -> Array: ...
 def quality(x: ArrayLike, fs: float, threads: int | None = None) -> Array: ...
 def median_filter(

@@ -2,6 +2,7 @@
  *   ek_dsp_zscore_f32   zero mean and unit deviation per row
  *   ek_dsp_median_*     running median
  *   ek_dsp_resample_*   another rate: polyphase FIR, linear, through the spectrum
+ *   ek_dsp_correlate_f64 cross- and autocorrelation
  *   ek_dsp_filtfilt_*   recursive filter forward and backward
  *   ek_dsp_rpeaks_f32   R peaks of one or several leads
  *   ek_dsp_quality_f32  what is wrong with a lead, in numbers */
@@ -119,5 +120,13 @@ EK_CHECK ek_status ek_dsp_filtfilt_f32(const float *x, size_t n, size_t t, const
                                        size_t pad, float *out);
 EK_CHECK ek_status ek_dsp_filtfilt_f64(const double *x, size_t n, size_t t, const ek_iir *f,
                                        size_t pad, double *out);
+
+/* ----------------------------------------------------------------- correlate
+ * out (n, 2*lags + 1), lag l of -lags..lags at l + lags: sum over i of x[i] y[i + l] for each row
+ * of x and y (n, t), lags < t. y NULL: the row with itself, out (n, lags + 1) from lag 0 on.
+ * normalize: rows are centred first and the sum is divided by t times both population deviations; a
+ * constant row gives 0. A NaN spoils its row. */
+EK_CHECK ek_status ek_dsp_correlate_f64(const double *x, const double *y, size_t n, size_t t,
+                                        size_t lags, int normalize, double *out);
 
 #endif

@@ -144,8 +144,58 @@ done:
     return (PyObject *)out;
 }
 
+static PyObject *py_correlate(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kw) {
+    static const ekpy_sig sig = {
+        "correlate", {"x", "y", "max_lag", "normalize", "threads", NULL},
+         3
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *x = NULL, *y = NULL, *out = NULL;
+    size_t lags = 0, threads = 0;
+    int normalize = 1;
+    npy_intp shape[NPY_MAXDIMS];
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
+    if (ekpy_size(&sig, a[2], "max_lag", 0, &lags) < 0 ||
+        ekpy_bool(&sig, a[3], "normalize", &normalize) < 0 ||
+        ekpy_size(&sig, a[4], "threads", 0, &threads) < 0)
+        return NULL;
+    if ((x = ekpy_in(&sig, a[0], NPY_DOUBLE, 1, NPY_MAXDIMS, "x")) == NULL) goto done;
+    if (a[1] != Py_None && (y = ekpy_in(&sig, a[1], NPY_DOUBLE, 1, NPY_MAXDIMS, "y")) == NULL)
+        goto done;
+    const int nd = PyArray_NDIM(x);
+    const size_t n = ekpy_dims(x, 0, nd - 1), t = ekpy_dims(x, nd - 1, nd);
+    if (y != NULL &&
+        (PyArray_NDIM(y) != nd || !PyArray_CompareLists(PyArray_DIMS(x), PyArray_DIMS(y), nd))) {
+        ekpy_error("LayoutError", "correlate: x and y must have one shape; broadcast them first");
+        goto done;
+    }
+    if (lags >= t) {
+        ekpy_error("LayoutError",
+                   "correlate: max_lag must be below the %zu samples of a row, got %zu", t, lags);
+        goto done;
+    }
+    for (int d = 0; d < nd - 1; d++) shape[d] = PyArray_DIM(x, d);
+    shape[nd - 1] = (npy_intp)(y ? 2 * lags + 1 : lags + 1);
+    if ((out = ekpy_out(&sig, NULL, NPY_DOUBLE, nd, shape, "out")) == NULL) goto done;
+    EKPY_RUN(st, threads,
+             ek_dsp_correlate_f64(PyArray_DATA(x), y ? PyArray_DATA(y) : NULL, n, t, lags,
+                                  normalize, PyArray_DATA(out)));
+    if (st != EK_OK) {
+        Py_CLEAR(out);
+        ekpy_raise(st, &sig);
+    }
+done:
+    Py_XDECREF((PyObject *)y);
+    Py_XDECREF((PyObject *)x);
+    return (PyObject *)out;
+}
+
 PyMethodDef ekpy_filter_methods[] = {
     EKPY_METHOD("resample", py_resample),
     EKPY_METHOD("filtfilt", py_filtfilt),
+    EKPY_METHOD("correlate", py_correlate),
     {NULL, NULL, 0, NULL},
 };

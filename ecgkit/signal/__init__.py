@@ -1,6 +1,7 @@
 """One-dimensional signals: filters, resampling, beats and waves, quality."""
 
 from ._beats import Beats, beats, rpeaks
+from ._correlate import autocorrelate, correlate
 from ._filter import filtfilt, sosfiltfilt
 from ._match import BeatMatch, match_beats
 from ._median import median_filter
@@ -12,7 +13,9 @@ __all__ = [
     "BeatMatch",
     "Beats",
     "Quality",
+    "autocorrelate",
     "beats",
+    "correlate",
     "filtfilt",
     "match_beats",
     "median_filter",
