@@ -7,7 +7,7 @@ import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,7 +301,9 @@ def _read(model: Any, path: str) -> tuple[np.ndarray | None, str, Exception | No
     return signals, "; ".join(notes[0]), None
 
 
-def _local(model: Any, paths: Sequence[str], batch: int, threads: int) -> Iterator[list[Row]]:
+def _local(
+    model: Any, paths: Sequence[str], batch: int, threads: int
+) -> Generator[list[Row], None, None]:
     """Rows in order, a batch at a time, while the readers work ahead by a few batches."""
     pending: deque[tuple[str, Future]] = deque()
     held: list[tuple[str, Future]] = []
@@ -336,7 +338,7 @@ def _answer(model: Any, held: Sequence[tuple[str, Future]]) -> list[Row]:
 
 def _remote(
     dask: Any, model: Any, paths: Sequence[str], batch: int, chunk: int
-) -> Iterator[list[Row]]:
+) -> Generator[list[Row], None, None]:
     """The same rows in the same order from the workers of a Dask cluster, a chunk per task."""
     distributed = need("distributed", "dask", "ek.score(dask=...)")
     given = isinstance(dask, distributed.Client)
@@ -392,7 +394,7 @@ class _Run:
         self.failed, self.scored = 0, 0
         self.rows: list[Row] = []
 
-    def consume(self, chunks: Iterator[list[Row]]) -> None:
+    def consume(self, chunks: Generator[list[Row], None, None]) -> None:
         """Take all rows; whatever ends this, the rows that are complete are put on disk first."""
         began = saved = time.monotonic()
         try:

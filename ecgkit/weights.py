@@ -201,5 +201,5 @@ def fingerprint(mapping: Mapping[str, Array]) -> str:
     for key in sorted(mapping):
         array = np.ascontiguousarray(mapping[key])
         digest.update(f"{key}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(array.data.cast("B") if array.size else b"")
     return digest.hexdigest()

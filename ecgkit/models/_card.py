@@ -248,7 +248,7 @@ def _metrics(data: Mapping[str, Any]) -> Metrics:
         )
         for label, c in given.pop("per_class").items()
     }
-    whole = {
+    whole: dict[str, Any] = {
         name: _estimate(given.pop(name)) for name in ("accuracy", "balanced_accuracy", "macro_f1")
     }
     return Metrics(per_class=per_class, **whole, **given)

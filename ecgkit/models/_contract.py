@@ -124,7 +124,7 @@ class Contract:
         try:
             given = dict(data)
             filters = tuple(Step.from_dict(step) for step in given.pop("filters", ()))
-            parts = {}
+            parts: dict[str, Any] = {}
             for name in ("normalisation", "features"):
                 step = given.pop(name, None)
                 parts[name] = None if step is None else Step.from_dict(step)
@@ -329,8 +329,8 @@ class Contract:
     def _refuse_nan(self, signal: Array, who: str) -> None:
         if np.isfinite(signal).all():
             return
-        bad = ~np.isfinite(signal)
-        leads = [name for name, hit in zip(self.leads, bad.any(axis=1), strict=True) if hit]
+        bad: Array = ~np.isfinite(signal)
+        leads = [self.leads[i] for i in np.flatnonzero(bad.any(axis=1))]
         first = int(np.flatnonzero(bad.any(axis=0))[0])
         raise ContractError(
             f"{who}{int(bad.sum())} samples are NaN or infinite (leads {' '.join(leads)}, first "

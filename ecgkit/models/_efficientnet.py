@@ -77,7 +77,8 @@ def program(w: Mapping[str, Array], image: int):
         weight = w[f"{conv}.weight"]
         pad = same_padding(size, weight.shape[-1], stride)
         h = p.conv2d(x, weight, stride=stride, padding=(pad, pad), groups=groups)
-        return p.batch_norm(h, *(w[f"{norm}.{part}"] for part in _NORM), eps=EPS, name=name)
+        scale, shift, mean, var = (w[f"{norm}.{part}"] for part in _NORM)
+        return p.batch_norm(h, scale, shift, mean, var, eps=EPS, name=name)
 
     h = p.input("x", (3, image, image))
     h = p.relu6(conv_norm(h, image, "_conv_stem", "_bn0", stride=2))

@@ -133,7 +133,9 @@ class Model:
         ContractError, LayoutError, LeadError, RateError, UnitError
             ``x`` breaks :attr:`contract`; the message shows the fix.
         """
-        rows, windows, notes = [], [], []
+        rows: list[Array] = []
+        windows: list[Any] = []
+        notes: list[Notes] = []
         for signals, said in self._admitted(x, fs, unit):
             p, w = self.classify(self.contract.transform(signals))
             rows.append(p)

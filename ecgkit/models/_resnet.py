@@ -43,7 +43,8 @@ def program(w: Mapping[str, Array], image: int):
 
     def conv_norm(x, conv: str, norm: str, stride: int, padding: int):
         h = p.conv2d(x, w[f"{conv}.weight"], stride=stride, padding=padding)
-        return p.batch_norm(h, *(w[f"{norm}.{part}"] for part in _NORM))
+        scale, shift, mean, var = (w[f"{norm}.{part}"] for part in _NORM)
+        return p.batch_norm(h, scale, shift, mean, var)
 
     h = p.input("x", (3, image, image))
     h = p.relu(conv_norm(h, "conv1", "bn1", 2, 3))
