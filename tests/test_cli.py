@@ -259,6 +259,14 @@ def test_demo_does_the_main_job(tmp_path):
         assert text in out
 
 
+def test_demo_with_the_bundled_model_agrees_with_the_device_that_recorded_it(tmp_path):
+    facts = as_json("demo", "-o", tmp_path / "report.html")
+    assert "RITMO SINUSALE" in facts["header"]["labels"]
+    assert facts["prediction"]["top"] == "SR"
+    assert facts["prediction"]["weights"].startswith("bundled")
+    assert "PTB-XL" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize("ending", ["hea", "edf", "csv"])
 def test_convert_keeps_the_recording(dicom, tmp_path, ending):
     import ecgkit as ek
