@@ -50,7 +50,9 @@ def read(
         )
     index = _select.recording(labels, record, path)
     try:
-        return _group(path, ds, groups[index], labels, index, leads, strict)
+        with python_warnings.catch_warnings():  # pydicom parses values when they are asked for
+            python_warnings.simplefilter("ignore")
+            return _group(path, ds, groups[index], labels, index, leads, strict)
     except (AttributeError, KeyError, TypeError, IndexError, OverflowError, ValueError) as error:
         if isinstance(error, (FormatError, UnitError)) or type(error).__module__.startswith(
             "ecgkit"
