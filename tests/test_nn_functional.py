@@ -1,7 +1,7 @@
 """ek.nn's functions against PyTorch in float64 over odd shapes.
 
-The tolerance everywhere: our largest error is at most twice that of PyTorch's own float32, plus 1e-7 of the result's
-scale (at least 1), both measured against PyTorch in float64.
+The tolerance everywhere: our largest error is at most twice that of PyTorch's own float32, plus
+1e-7 of the result's scale (at least 1), both measured against PyTorch in float64.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ import ecgkit as ek
 from ecgkit.errors import LayoutError, WeightsError
 
 torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
 F = torch.nn.functional
 
 pytestmark = pytest.mark.torch
@@ -207,9 +208,15 @@ def test_gelu_tanh(isa):
 @st.composite
 def lstm_cases(draw):
     return (
-        draw(st.integers(0, 6)), draw(st.integers(1, 9)), draw(st.integers(1, 20)), draw(st.integers(1, 37)),
-        draw(st.booleans()), draw(st.integers(1, 3)), draw(st.booleans()), draw(st.booleans()),
-    )  # fmt: skip
+        draw(st.integers(0, 6)),
+        draw(st.integers(1, 9)),
+        draw(st.integers(1, 20)),
+        draw(st.integers(1, 37)),
+        draw(st.booleans()),
+        draw(st.integers(1, 3)),
+        draw(st.booleans()),
+        draw(st.booleans()),
+    )
 
 
 def test_lstm(isa):
@@ -294,21 +301,41 @@ def test_any_real_dtype_and_stride_is_taken():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: ek.nn.conv1d(np.zeros((2, 3, 4)), np.zeros((5, 3, 5))), LayoutError, "shorter than the kernel"),
-        (lambda: ek.nn.conv1d(np.zeros((2, 3, 9)), np.zeros((5, 4, 5))), WeightsError, "3 channels"),
-        (lambda: ek.nn.conv1d(np.zeros((2, 3, 9)), np.zeros((5, 3, 5)), groups=2), WeightsError, "groups=2"),
-        (lambda: ek.nn.conv1d(np.zeros((2, 3, 9)), np.zeros((5, 3, 5)), stride=0), ValueError, "stride"),
+        (
+            lambda: ek.nn.conv1d(np.zeros((2, 3, 4)), np.zeros((5, 3, 5))),
+            LayoutError,
+            "shorter than the kernel",
+        ),
+        (
+            lambda: ek.nn.conv1d(np.zeros((2, 3, 9)), np.zeros((5, 4, 5))),
+            WeightsError,
+            "3 channels",
+        ),
+        (
+            lambda: ek.nn.conv1d(np.zeros((2, 3, 9)), np.zeros((5, 3, 5)), groups=2),
+            WeightsError,
+            "groups=2",
+        ),
+        (
+            lambda: ek.nn.conv1d(np.zeros((2, 3, 9)), np.zeros((5, 3, 5)), stride=0),
+            ValueError,
+            "stride",
+        ),
         (lambda: ek.nn.conv1d(np.zeros(9), np.zeros((5, 3, 5))), LayoutError, "axes"),
         (lambda: ek.nn.conv1d(np.zeros((2, 3, 0)), np.zeros((5, 3, 5))), LayoutError, "empty"),
         (lambda: ek.nn.linear(np.zeros((2, 3)), np.zeros((5, 4))), WeightsError, "(any, 3)"),
-        (lambda: ek.nn.max_pool1d(np.zeros((2, 3, 9)), 3, padding=2), ValueError, "half the kernel"),
+        (
+            lambda: ek.nn.max_pool1d(np.zeros((2, 3, 9)), 3, padding=2),
+            ValueError,
+            "half the kernel",
+        ),
         (lambda: ek.nn.lstm(np.zeros((2, 3)), {}), LayoutError, "n, time, features"),
         (lambda: ek.nn.lstm(np.zeros((2, 3, 4)), {}), WeightsError, "weight_hh_l0"),
         (lambda: ek.nn.softmax(np.zeros((2, 3)), 2), LayoutError, "axis 2"),
         (lambda: ek.nn.relu(np.zeros(3, complex)), TypeError, "complex"),
         (lambda: ek.nn.relu(["a"]), TypeError, "real numbers"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_a_typed_error(call, error, text):
     with pytest.raises(error) as caught:
         call()

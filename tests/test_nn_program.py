@@ -11,6 +11,7 @@ import ecgkit as ek
 from ecgkit.errors import LayoutError, WeightsError
 
 torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
 nn = torch.nn
 
 pytestmark = pytest.mark.torch

@@ -1,4 +1,4 @@
-"""From a graph to steps of the C engine: folding, fusing, layouts, borders, and the arena's plan."""
+"""From a graph to steps of the C engine: folding, fusing, layouts, borders, the arena's plan."""
 
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +25,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Form:
-    """How a value lies in memory. ``lanes`` 16: channel-blocked picture; 1: plain, a picture only if it has a border."""
+    """How a value lies in memory. ``lanes`` 16: channel-blocked picture; 1: plain, a picture only
+    if it has a border."""
 
     items: int
     c: int
@@ -71,8 +72,8 @@ def _fold_batch_norm(step: Step, bn: Node) -> None:
     step.weights["bias"] = bias.astype(np.float32)
 
 
-def _without_names(nodes: tuple[Node, ...], outputs) -> tuple[list[Node], set[int], dict[int, int]]:
-    """Nodes that some output needs, identities removed; the outputs' values; what stands for what."""
+def _without_names(nodes: tuple[Node, ...], outputs):
+    """Nodes that some output needs, without identities; the outputs; what stands for what."""
     same: dict[int, int] = {}
     for n in nodes:
         same[n.index] = same[n.inputs[0]] if n.op == "identity" else n.index
@@ -137,9 +138,13 @@ def fuse(nodes: list[Node], keep: set[int]) -> tuple[list[Step], dict[int, int]]
                 grown = step
         elif n.op == "binary" and n.attrs["kind"] == "add" and n.inputs[0] != n.inputs[1]:
             able = [
-                s for s in (grows(i) for i in n.inputs)
-                if s and s.residual is None and s.node.op in ("conv1d", "conv2d", "linear") and _dense(s.node)
-            ]  # fmt: skip
+                s
+                for s in (grows(i) for i in n.inputs)
+                if s
+                and s.residual is None
+                and s.node.op in ("conv1d", "conv2d", "linear")
+                and _dense(s.node)
+            ]
             if able and inputs[0] != inputs[1]:
                 step = max(able, key=steps.index)
                 step.residual = next(i for i in inputs if i != step.output)
@@ -255,7 +260,8 @@ class _Planner:
         return reads, _flat(out_shape)
 
     def _reshaped(self, step: Step) -> bool:
-        """Whether an input is seen through a reshape, so that its picture's axes mean something else."""
+        """Whether an input is seen through a reshape, so that its picture's axes mean something
+        else."""
         return any(self.nodes[i].op == "reshape" for i in step.node.inputs)
 
     def _reads_plain(self, step: Step, n: Node) -> bool:
@@ -278,7 +284,8 @@ class _Planner:
 
     @staticmethod
     def _border(n: Node, shape) -> tuple[int, int, int, int]:
-        """The zeros that windows reach beyond the picture; the far side counts only what the last output uses."""
+        """The zeros that windows reach beyond the picture; the far side counts only what the last
+        output uses."""
         pairs = []
         kernel = n.weights["weight"].shape[2:]
         for axis in range(n.rank):
@@ -345,8 +352,15 @@ class _Planner:
                 source = Form(form.items, form.c, form.h, form.w, 1)
         if key not in self.ready:
             self.ready.add(key)
-            self._emit("layout", [self._buf(value, source), self._buf(value, form)], (), (), (),
-                       self.nodes[value], "copy into the layout wanted next")  # fmt: skip
+            self._emit(
+                "layout",
+                [self._buf(value, source), self._buf(value, form)],
+                (),
+                (),
+                (),
+                self.nodes[value],
+                "copy into the layout wanted next",
+            )
         return self._buf(value, form)
 
     def _emit(
@@ -365,10 +379,16 @@ class _Planner:
                 tuple(arrays),
             )
         )
-        self.rows.append({
-            "name": node.name, "op": op, "kernel": what, "shape": node.shape if shape is None else shape, "macs": macs,
-            "bytes": sum(a.nbytes for a in arrays),
-        })  # fmt: skip
+        self.rows.append(
+            {
+                "name": node.name,
+                "op": op,
+                "kernel": what,
+                "shape": node.shape if shape is None else shape,
+                "macs": macs,
+                "bytes": sum(a.nbytes for a in arrays),
+            }
+        )
 
     def build(self) -> Plan:
         self.survey()
@@ -453,8 +473,16 @@ class _Planner:
         elif n.op == "linear":
             w = step.weights["weight"]
             rows = int(np.prod(fused.shape[:-1], dtype=np.int64))
-            self._emit("linear", [sources[0], target, *sources[1:]], (rows, *act), slope, (w, step.weights["bias"]), row,
-                       "product", rows * w.size)  # fmt: skip
+            self._emit(
+                "linear",
+                [sources[0], target, *sources[1:]],
+                (rows, *act),
+                slope,
+                (w, step.weights["bias"]),
+                row,
+                "product",
+                rows * w.size,
+            )
         elif n.op == "pool":
             a = n.attrs
             if a["kind"] == "adaptive":
@@ -462,8 +490,18 @@ class _Planner:
             else:
                 one = (1,) * (2 - n.rank)
                 pads = (*((0, 0),) * (2 - n.rank), *a["pads"])
-                ints = (int(a["kind"] == "avg"), *one, *a["kernel"], *one, *a["stride"], *one, *a["dilation"],
-                        pads[0][0], pads[1][0], int(a["count_pad"]))  # fmt: skip
+                ints = (
+                    int(a["kind"] == "avg"),
+                    *one,
+                    *a["kernel"],
+                    *one,
+                    *a["stride"],
+                    *one,
+                    *a["dilation"],
+                    pads[0][0],
+                    pads[1][0],
+                    int(a["count_pad"]),
+                )
             self._emit("pool", [sources[0], target], ints, (), (), row, f"{a['kind']} windows")
         elif n.op == "reduce":
             self.bufs[target] = (
@@ -614,12 +652,21 @@ class _Planner:
         ends = [None if e is None else self._buf(e, _flat(self.nodes[e].shape)) for e in ends]
         target = self._buf(step.output, _flat(n.shape))
         arrays = tuple(n.weights[f"weight_hh_{d}"] for d in range(directions))
-        self._emit("lstm", [gates_buf, target, h0, c0, *ends], (items, time, directions, hidden), (), arrays,
-                   Node(n.index, "lstm", (), n.shape, n.name), "recurrence, gates in registers", macs * hidden)  # fmt: skip
+        self._emit(
+            "lstm",
+            [gates_buf, target, h0, c0, *ends],
+            (items, time, directions, hidden),
+            (),
+            arrays,
+            Node(n.index, "lstm", (), n.shape, n.name),
+            "recurrence, gates in registers",
+            macs * hidden,
+        )
 
 
 def _place(storages: list[Storage]) -> int:
-    """Offsets in the arena, largest first, each at the lowest place free during its life; the arena's size in floats."""
+    """Offsets in the arena, largest first, each at the lowest place free during its life; the
+    arena's size in floats."""
     placed: list[Storage] = []
     end = 0
     for s in sorted(storages, key=lambda s: -s.size):
@@ -638,5 +685,6 @@ def _place(storages: list[Storage]) -> int:
 
 
 def compile_graph(nodes, outputs, width: int) -> Plan:
-    """Everything the C engine needs to run ``nodes`` and hand out ``outputs`` (pairs of name and value)."""
+    """Everything the C engine needs to run ``nodes`` and hand out ``outputs`` (pairs of name and
+    value)."""
     return _Planner(nodes, outputs, width).build()

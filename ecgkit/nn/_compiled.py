@@ -28,9 +28,10 @@ class _Engine:
 class CompiledProgram:
     """What :meth:`Program.compile` returns.
 
-    Calling it runs a whole batch in C without the GIL: whole samples on different threads, and the threads share each
-    layer where there are fewer samples than threads. The result has the same bits for any batch size and thread count.
-    ``print`` shows the layers; :meth:`profile` times them.
+    Calling it runs a whole batch in C without the GIL: whole samples on different threads, and the
+    threads share each layer where there are fewer samples than threads. The result has the same
+    bits for any batch size and thread count. ``print`` shows the layers; :meth:`profile` times
+    them.
     """
 
     def __init__(self, name, nodes, outputs, planner):
@@ -46,11 +47,12 @@ class CompiledProgram:
         unknown = [t for t in taps if t not in by_name]
         if unknown:
             raise ValueError(
-                f"{self.name}: no layer is called {', '.join(map(repr, unknown))}; layers: {', '.join(by_name)}"
+                f"{self.name}: no layer is called {', '.join(map(repr, unknown))}; layers: "
+                f"{', '.join(by_name)}"
             )
         outputs = (*self._outputs, *((t, by_name[t]) for t in taps))
         plan = self._planner(self._nodes, outputs, _core.nn_width())
-        block = _block(self._nodes, plan)
+        block = _block(plan)
         capsule = _core.nn_new(tuple(plan.bufs), plan.slots, block, tuple(plan.steps))
         shapes = tuple(self._nodes[i].shape for _, i in outputs)
         return _Engine(capsule, tuple(plan.rows), shapes, tuple(name for name, _ in outputs))
@@ -58,7 +60,8 @@ class CompiledProgram:
     def _engine(self, taps: Sequence[str]) -> _Engine:
         if isinstance(taps, str):
             raise TypeError(
-                f"{self.name}: taps must be a sequence of layer names, got the string {taps!r}; pass ({taps!r},)"
+                f"{self.name}: taps must be a sequence of layer names, got the string "
+                f"{taps!r}; pass ({taps!r},)"
             )
         key = tuple(taps)
         if not key:
@@ -98,7 +101,8 @@ class CompiledProgram:
             if len(given) != len(self._inputs):
                 names = ", ".join(n.name for n in self._inputs)
                 raise LayoutError(
-                    f"{self.name}: wanted {len(self._inputs)} inputs ({names}) as a tuple, got {len(given)}"
+                    f"{self.name}: wanted {len(self._inputs)} inputs ({names}) as a tuple, "
+                    f"got {len(given)}"
                 )
         arrays = []
         for node, value in zip(self._inputs, given):
@@ -135,10 +139,11 @@ class CompiledProgram:
         x : array_like, shape (n, *sample)
             Or a tuple or mapping of arrays where the network has several inputs.
         out : ndarray, optional
-            float32, C-contiguous, ``(n, *output)``; a tuple of them for several outputs. It must not overlap ``x``.
+            float32, C-contiguous, ``(n, *output)``; a tuple of them for several outputs. It must
+            not overlap ``x``.
         taps : sequence of str
-            Names of layers whose values to return as well. A tapped value is kept apart from the fusion that would
-            have swallowed it, so a program is built for each set of taps, once.
+            Names of layers whose values to return as well. A tapped value is kept apart from the
+            fusion that would have swallowed it, so a program is built for each set of taps, once.
         threads : int, optional
             Default: the process setting.
 
@@ -179,7 +184,8 @@ class CompiledProgram:
             if not fits or not o.flags.c_contiguous or not o.flags.writeable or not o.flags.aligned:
                 got = f"{o.dtype} {o.shape}" if isinstance(o, np.ndarray) else type(o).__name__
                 raise LayoutError(
-                    f"{self.name}: out must be a writeable C-contiguous float32 array of shape {(n, *shape)}, got {got}"
+                    f"{self.name}: out must be a writeable C-contiguous float32 array of "
+                    f"shape {(n, *shape)}, got {got}"
                 )
             if any(np.may_share_memory(o, other) for other in (*arrays, *results)):
                 raise LayoutError(
@@ -233,14 +239,25 @@ class CompiledProgram:
     def __str__(self) -> str:
         rows = [("layer", "op", "output", "MMAC", "kB", "kernel")]
         for r in self._main.rows:
-            rows.append((r["name"], r["op"], "x".join(map(str, r["shape"])), f"{r['macs'] / 1e6:.3f}",
-                         f"{r['bytes'] / 1e3:.1f}", r["kernel"]))  # fmt: skip
-        total = (f"{self.macs / 1e6:.1f} MMAC a sample, {self.nbytes / 1e6:.2f} MB of packed weights, "
-                 f"{self.arena_nbytes / 1e6:.2f} MB of scratch a thread, {self.isa}")  # fmt: skip
+            rows.append(
+                (
+                    r["name"],
+                    r["op"],
+                    "x".join(map(str, r["shape"])),
+                    f"{r['macs'] / 1e6:.3f}",
+                    f"{r['bytes'] / 1e3:.1f}",
+                    r["kernel"],
+                )
+            )
+        total = (
+            f"{self.macs / 1e6:.1f} MMAC a sample, {self.nbytes / 1e6:.2f} MB of packed weights, "
+            f"{self.arena_nbytes / 1e6:.2f} MB of scratch a thread, {self.isa}"
+        )
         return f"{self.name}: {self.inputs} -> {self.outputs}\n{table(rows)}\n{total}"
 
     def __repr__(self) -> str:
-        return f"<CompiledProgram {self.name!r}: {len(self._main.rows)} steps, {self.macs / 1e6:.1f} MMAC, {self.isa}>"
+        work = f"{len(self._main.rows)} steps, {self.macs / 1e6:.1f} MMAC"
+        return f"<CompiledProgram {self.name!r}: {work}, {self.isa}>"
 
     def __reduce__(self):
         return CompiledProgram, (self.name, self._nodes, self._outputs, self._planner)
@@ -267,8 +284,16 @@ class Profile:
         total = sum(self.seconds) or 1.0
         for r, s in zip(self.rows, self.seconds):
             rate = 2e-9 * r["macs"] * self.n / s if s > 0 else 0.0
-            rows.append((r["name"], r["op"], f"{s * 1e3:.3f}", f"{100 * s / total:.1f}",
-                         f"{rate:.1f}" if r["macs"] else "", f"{100 * rate / self.peak:.0f} %" if r["macs"] else ""))  # fmt: skip
+            rows.append(
+                (
+                    r["name"],
+                    r["op"],
+                    f"{s * 1e3:.3f}",
+                    f"{100 * s / total:.1f}",
+                    f"{rate:.1f}" if r["macs"] else "",
+                    f"{100 * rate / self.peak:.0f} %" if r["macs"] else "",
+                )
+            )
         rate = 2e-9 * sum(r["macs"] for r in self.rows) * self.n / total
         rows.append(
             (
@@ -280,7 +305,8 @@ class Profile:
                 f"{100 * rate / self.peak:.0f} %",
             )
         )
-        return f"{self.name}, {self.n} samples, one thread, peak {self.peak:.0f} GFLOP/s\n{table(rows)}"
+        head = f"{self.name}, {self.n} samples, one thread, peak {self.peak:.0f} GFLOP/s"
+        return f"{head}\n{table(rows)}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -293,16 +319,13 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _block(nodes, plan) -> int:
-    """Samples that go through the steps together: several where a layer has so few rows that its weights dominate."""
-    few = any(
-        s[0] == "lstm"
-        and s[2][0] < 4
-        or s[0] == "linear"
-        and s[2][0] < 4
-        and s[4][0].size > 1 << 16
-        for s in plan.steps
-    )
-    if not few:
+def _block(plan) -> int:
+    """Samples that go through the steps together: several where a layer's weights outweigh its
+    few rows."""
+
+    def weighs(op, _bufs, ints, _reals, arrays) -> bool:
+        return ints[0] < 4 and (op == "lstm" or (op == "linear" and arrays[0].size > 1 << 16))
+
+    if not any(s[0] in ("lstm", "linear") and weighs(*s) for s in plan.steps):
         return 1
     return int(min(8, max(1, (1 << 20) // max(1, plan.arena))))

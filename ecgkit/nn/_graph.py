@@ -1,4 +1,4 @@
-"""The description of a network: nodes, shapes, and the checks that name a layer when something does not fit."""
+"""The description of a network: nodes, shapes, and checks that name the layer that does not fit."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +9,17 @@ from .._typing import F32, ArrayLike
 from ..errors import LayoutError, WeightsError
 
 ACTIVATIONS = {
-    "none": 0, "relu": 1, "relu6": 2, "sigmoid": 3, "tanh": 4, "silu": 5, "gelu": 6, "gelu_tanh": 7, "leaky_relu": 8,
+    "none": 0,
+    "relu": 1,
+    "relu6": 2,
+    "sigmoid": 3,
+    "tanh": 4,
+    "silu": 5,
+    "gelu": 6,
+    "gelu_tanh": 7,
+    "leaky_relu": 8,
     "exp": 9,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Tensor:
 
 @dataclass
 class Node:
-    """One operation. ``rank`` counts the trailing spatial axes of a picture or signal (0: features)."""
+    """One operation. ``rank``: trailing spatial axes of a picture or signal; 0 for features."""
 
     index: int
     op: str
@@ -80,10 +88,11 @@ Pads = tuple[tuple[int, int], ...]
 
 
 def paddings(where: str, padding: Any, rank: int, kernel, stride, dilation, size) -> Pads:
-    """``(before, after)`` per spatial axis from an int, one int per axis, pairs, or ``"same"`` / ``"valid"``.
+    """``(before, after)`` per spatial axis from an int, one int per axis, pairs, or ``"same"`` /
+    ``"valid"``.
 
-    ``"same"`` is TensorFlow's: the output has ``ceil(size / stride)`` positions, the odd zero comes last.
-    PyTorch's ``padding="same"`` (stride 1) is the same thing.
+    ``"same"`` is TensorFlow's: the output has ``ceil(size / stride)`` positions, the odd zero comes
+    last. PyTorch's ``padding="same"`` (stride 1) is the same thing.
     """
     if isinstance(padding, str):
         if padding == "valid":
@@ -102,7 +111,8 @@ def paddings(where: str, padding: Any, rank: int, kernel, stride, dilation, size
     pads = tuple((p, p) if isinstance(p, (int, np.integer)) else tuple(p) for p in padding)
     if len(pads) != rank or any(len(p) != 2 or min(p) < 0 for p in pads):
         raise ValueError(
-            f"{where}: padding must be an integer >= 0, {rank} of them, or {rank} pairs (before, after); got {padding!r}"
+            f"{where}: padding must be an integer >= 0, {rank} of them, or {rank} pairs "
+            f"(before, after); got {padding!r}"
         )
     return tuple((int(a), int(b)) for a, b in pads)
 
@@ -132,7 +142,8 @@ def outputs(
         room = n + a + b - (k - 1) * d - 1
         if room < 0:
             raise LayoutError(
-                f"{where}: input length {n} (padding {a}+{b}) is shorter than the kernel's reach {(k - 1) * d + 1}; "
+                f"{where}: input length {n} (padding {a}+{b}) is shorter than the kernel's "
+                f"reach {(k - 1) * d + 1}; "
                 f"pass at least {(k - 1) * d + 1 - a - b} samples"
             )
         o = room // s + 1

@@ -33,7 +33,8 @@ def add_layers(
     found = int(np.shape(weights["weight_hh_l0"])[-1])
     if hidden is not None and hidden != found:
         raise WeightsError(
-            f"{where}: hidden={hidden}, but weight_hh_l0 has shape {np.shape(weights['weight_hh_l0'])}"
+            f"{where}: hidden={hidden}, but weight_hh_l0 has shape "
+            f"{np.shape(weights['weight_hh_l0'])}"
         )
     hidden = found
     directions = 2 if bidirectional else 1
@@ -42,7 +43,8 @@ def add_layers(
     for what, t in (("h0", h0), ("c0", c0)):
         if t is not None and t.shape != state_shape:
             raise LayoutError(
-                f"{where}: {what} has shape {t.shape}, wanted {state_shape} (layers * directions, ..., hidden)"
+                f"{where}: {what} has shape {t.shape}, wanted {state_shape} (layers * "
+                "directions, ..., hidden)"
             )
     states = {"h": [], "c": []}
     for layer in range(num_layers):
@@ -70,8 +72,14 @@ def add_layers(
         for d, (w_ih, w_hh, bias) in enumerate(parts):
             flat |= {f"weight_ih_{d}": w_ih, f"weight_hh_{d}": w_hh, f"bias_{d}": bias}
         last = layer + 1 == num_layers
-        out = p._add("lstm", (x, *given), (*x.shape[:-1], directions * hidden),
-                     name if last else p._name("lstm_layer", None), attrs=attrs, weights=flat)  # fmt: skip
+        out = p._add(
+            "lstm",
+            (x, *given),
+            (*x.shape[:-1], directions * hidden),
+            name if last else p._name("lstm_layer", None),
+            attrs=attrs,
+            weights=flat,
+        )
         if return_state:
             for key in states:
                 side = p._add(

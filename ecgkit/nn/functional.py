@@ -1,7 +1,8 @@
 """The engine's kernels one by one, on NumPy arrays, with PyTorch's conventions and weight layouts.
 
-Everything is float32 inside and out. Leading axes are batch axes. A call packs its weights anew: a network that runs
-more than once belongs in a :class:`ecgkit.nn.Program`, which runs the same kernels.
+Everything is float32 inside and out. Leading axes are batch axes. A call packs its weights anew: a
+network that runs more than once belongs in a :class:`ecgkit.nn.Program`, which runs the same
+kernels.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,10 +15,27 @@ from ._graph import Tensor
 from .program import Program
 
 __all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "batch_norm", "conv1d", "conv2d", "gelu",
-    "layer_norm", "leaky_relu", "linear", "lstm", "max_pool1d", "max_pool2d", "relu", "relu6", "sigmoid", "silu",
-    "softmax", "tanh",
-]  # fmt: skip
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
+    "conv1d",
+    "conv2d",
+    "gelu",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "lstm",
+    "max_pool1d",
+    "max_pool2d",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
 
 
 def _numbers(name: str, x: ArrayLike) -> Array:
@@ -53,8 +71,18 @@ def _apply(
     return got.reshape(shape) if out is None else out
 
 
-def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride=1, padding=0, dilation=1,
-           groups: int = 1, *, out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def conv1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups: int = 1,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Convolution over time, as ``torch.nn.functional.conv1d``.
 
     Parameters
@@ -79,12 +107,37 @@ def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, strid
     LayoutError, WeightsError
         Shapes that do not fit.
     """
-    return _apply("conv1d", x, 2, lambda p, t: p.conv1d(t, weight, bias, stride=stride, padding=padding,
-                  dilation=dilation, groups=groups, name="conv1d"), out, threads)  # fmt: skip
+    return _apply(
+        "conv1d",
+        x,
+        2,
+        lambda p, t: p.conv1d(
+            t,
+            weight,
+            bias,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            name="conv1d",
+        ),
+        out,
+        threads,
+    )
 
 
-def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride=1, padding=0, dilation=1,
-           groups: int = 1, *, out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def conv2d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups: int = 1,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Convolution over height and width, as ``torch.nn.functional.conv2d``.
 
     Parameters
@@ -104,12 +157,33 @@ def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, strid
     -------
     ndarray, float32, shape (..., cout, h_out, w_out)
     """
-    return _apply("conv2d", x, 3, lambda p, t: p.conv2d(t, weight, bias, stride=stride, padding=padding,
-                  dilation=dilation, groups=groups, name="conv2d"), out, threads)  # fmt: skip
+    return _apply(
+        "conv2d",
+        x,
+        3,
+        lambda p, t: p.conv2d(
+            t,
+            weight,
+            bias,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            name="conv2d",
+        ),
+        out,
+        threads,
+    )
 
 
-def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, *, out: Array | None = None,
-           threads: int | None = None) -> F32:  # fmt: skip
+def linear(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """``x @ weight.T + bias``, as ``torch.nn.functional.linear``.
 
     Parameters
@@ -140,8 +214,17 @@ def _pool(name: str, rank: int, x, out, threads, *args, **options) -> F32:
     )
 
 
-def max_pool1d(x: ArrayLike, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False, *,
-               out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def max_pool1d(
+    x: ArrayLike,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode: bool = False,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Largest value per window of time: x (..., c, time). NaN wins; padding never does."""
     return _pool(
         "max_pool1d",
@@ -157,8 +240,17 @@ def max_pool1d(x: ArrayLike, kernel_size, stride=None, padding=0, dilation=1, ce
     )
 
 
-def max_pool2d(x: ArrayLike, kernel_size, stride=None, padding=0, dilation=1, ceil_mode: bool = False, *,
-               out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def max_pool2d(
+    x: ArrayLike,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode: bool = False,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Largest value per window: x (..., c, h, w). NaN wins; padding never does."""
     return _pool(
         "max_pool2d",
@@ -174,18 +266,56 @@ def max_pool2d(x: ArrayLike, kernel_size, stride=None, padding=0, dilation=1, ce
     )
 
 
-def avg_pool1d(x: ArrayLike, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
-               count_include_pad: bool = True, *, out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def avg_pool1d(
+    x: ArrayLike,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Mean per window of time: x (..., c, time)."""
-    return _pool("avg_pool1d", 1, x, out, threads, kernel_size, stride, padding, ceil_mode=ceil_mode,
-                 count_include_pad=count_include_pad)  # fmt: skip
+    return _pool(
+        "avg_pool1d",
+        1,
+        x,
+        out,
+        threads,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+    )
 
 
-def avg_pool2d(x: ArrayLike, kernel_size, stride=None, padding=0, ceil_mode: bool = False,
-               count_include_pad: bool = True, *, out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def avg_pool2d(
+    x: ArrayLike,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Mean per window: x (..., c, h, w)."""
-    return _pool("avg_pool2d", 2, x, out, threads, kernel_size, stride, padding, ceil_mode=ceil_mode,
-                 count_include_pad=count_include_pad)  # fmt: skip
+    return _pool(
+        "avg_pool2d",
+        2,
+        x,
+        out,
+        threads,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+    )
 
 
 def adaptive_avg_pool1d(
@@ -202,9 +332,17 @@ def adaptive_avg_pool2d(
     return _pool("adaptive_avg_pool2d", 2, x, out, threads, output_size)
 
 
-def batch_norm(x: ArrayLike, running_mean: ArrayLike, running_var: ArrayLike, weight: ArrayLike | None = None,
-               bias: ArrayLike | None = None, eps: float = 1e-5, *, out: Array | None = None,
-               threads: int | None = None) -> F32:  # fmt: skip
+def batch_norm(
+    x: ArrayLike,
+    running_mean: ArrayLike,
+    running_var: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel, as PyTorch's in evaluation.
 
     Parameters
@@ -215,12 +353,27 @@ def batch_norm(x: ArrayLike, running_mean: ArrayLike, running_var: ArrayLike, we
     a = _numbers("batch_norm", x)
     if a.ndim < 2:
         raise LayoutError(f"batch_norm: x must have axes (n, channels, ...), got shape {a.shape}")
-    return _apply("batch_norm", a, a.ndim - 1, lambda p, t: p.batch_norm(
-        t, weight, bias, running_mean, running_var, eps, axis=0, name="batch_norm"), out, threads)  # fmt: skip
+    return _apply(
+        "batch_norm",
+        a,
+        a.ndim - 1,
+        lambda p, t: p.batch_norm(
+            t, weight, bias, running_mean, running_var, eps, axis=0, name="batch_norm"
+        ),
+        out,
+        threads,
+    )
 
 
-def layer_norm(x: ArrayLike, weight: ArrayLike | None = None, bias: ArrayLike | None = None, eps: float = 1e-5, *,
-               out: Array | None = None, threads: int | None = None) -> F32:  # fmt: skip
+def layer_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """Zero mean and unit deviation along the last axis, then ``* weight + bias``."""
     return _apply(
         "layer_norm",
@@ -294,23 +447,38 @@ def gelu(
     return _elementwise("gelu" if approximate == "none" else "gelu_tanh", x, out, threads)
 
 
-def leaky_relu(x: ArrayLike, negative_slope: float = 0.01, *, out: Array | None = None,
-               threads: int | None = None) -> F32:  # fmt: skip
+def leaky_relu(
+    x: ArrayLike,
+    negative_slope: float = 0.01,
+    *,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> F32:
     """x where positive, ``negative_slope * x`` elsewhere."""
     return _elementwise("leaky_relu", x, out, threads, negative_slope)
 
 
-def lstm(x: ArrayLike, weights: Mapping[str, ArrayLike], *, hidden: int | None = None, bidirectional: bool = False,
-         num_layers: int = 1, h0: ArrayLike | None = None, c0: ArrayLike | None = None, return_state: bool = False,
-         threads: int | None = None):  # fmt: skip
+def lstm(
+    x: ArrayLike,
+    weights: Mapping[str, ArrayLike],
+    *,
+    hidden: int | None = None,
+    bidirectional: bool = False,
+    num_layers: int = 1,
+    h0: ArrayLike | None = None,
+    c0: ArrayLike | None = None,
+    return_state: bool = False,
+    threads: int | None = None,
+):
     """LSTM over time, batch first.
 
     Parameters
     ----------
     x : array_like, shape (n, time, features)
     weights : mapping
-        PyTorch's names: ``weight_ih_l0`` (4*hidden, features), ``weight_hh_l0`` (4*hidden, hidden), ``bias_ih_l0``,
-        ``bias_hh_l0`` (optional), gates i f g o; ``_reverse`` twins if bidirectional; ``_l1``, ... for more layers.
+        PyTorch's names: ``weight_ih_l0`` (4*hidden, features), ``weight_hh_l0`` (4*hidden, hidden),
+        ``bias_ih_l0``, ``bias_hh_l0`` (optional), gates i f g o; ``_reverse`` twins if
+        bidirectional; ``_l1``, ... for more layers.
     hidden : int, optional
         Checked against the weights.
     h0, c0 : array_like, shape (num_layers * directions, n, hidden), optional
@@ -321,7 +489,8 @@ def lstm(x: ArrayLike, weights: Mapping[str, ArrayLike], *, hidden: int | None =
     Returns
     -------
     ndarray, float32, shape (n, time, directions * hidden)
-        With ``return_state=True``: ``(output, (h, c))``, each state (num_layers * directions, n, hidden).
+        With ``return_state=True``: ``(output, (h, c))``, each state (num_layers * directions, n,
+        hidden).
     """
     a = _numbers("lstm", x)
     if a.ndim != 3 or 0 in a.shape[1:]:
@@ -345,8 +514,16 @@ def lstm(x: ArrayLike, weights: Mapping[str, ArrayLike], *, hidden: int | None =
             )
         initial[key] = p.input(key, state)
         inputs.append(np.moveaxis(s, 1, 0))
-    result = p.lstm(t, weights, hidden=hidden, bidirectional=bidirectional, num_layers=num_layers, name="lstm",
-                    return_state=return_state, **initial)  # fmt: skip
+    result = p.lstm(
+        t,
+        weights,
+        hidden=hidden,
+        bidirectional=bidirectional,
+        num_layers=num_layers,
+        name="lstm",
+        return_state=return_state,
+        **initial,
+    )
     for r in result if return_state else (result,):
         p.output(r)
     got = p.compile()(tuple(inputs) if len(inputs) > 1 else a, threads=threads)

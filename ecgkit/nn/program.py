@@ -16,10 +16,10 @@ __all__ = ["Program"]
 class Program:
     """Builder of a forward network.
 
-    Every call adds a layer and returns a :class:`Tensor` to hand to the next one; shapes are those of one sample.
-    Weights have PyTorch's layouts and are copied. Convolutions, pools and linear layers accept extra leading axes:
-    ``(10, C, T)`` is ten signals of one sample. Every call takes ``name=``, which errors, ``print(program)``, profiles
-    and ``taps`` use.
+    Every call adds a layer and returns a :class:`Tensor` to hand to the next one; shapes are those
+    of one sample. Weights have PyTorch's layouts and are copied. Convolutions, pools and linear
+    layers accept extra leading axes: ``(10, C, T)`` is ten signals of one sample. Every call takes
+    ``name=``, which errors, ``print(program)``, profiles and ``taps`` use.
 
     Parameters
     ----------
@@ -95,8 +95,9 @@ class Program:
     def compile(self) -> CompiledProgram:
         """Fold, fuse, pack and plan.
 
-        Batch norms go into the weights before them; bias, residual sum and activation into the kernels; weights into
-        the layout the kernels of the instruction set in use read; intermediate tensors into one reused arena.
+        Batch norms go into the weights before them; bias, residual sum and activation into the
+        kernels; weights into the layout the kernels of the instruction set in use read;
+        intermediate tensors into one reused arena.
 
         Returns
         -------
@@ -113,16 +114,18 @@ class Program:
         name = self._name(op, name)
         where = self._where(name)
         node = self._node(where, x)
-        items, cin, size = spatial(where, node.shape, rank)
+        _, cin, size = spatial(where, node.shape, rank)
         w = array(where, "weight", weight, (None,) * (rank + 2))
         (groups,) = lengths(where, "groups", groups, 1, 1)
         if cin % groups or w.shape[0] % groups or w.shape[0] == 0:
             raise WeightsError(
-                f"{where}: {cin} input and {w.shape[0]} output channels must divide by groups={groups}"
+                f"{where}: {cin} input and {w.shape[0]} output channels must divide by "
+                f"groups={groups}"
             )
         if w.shape[1] != cin // groups:
             raise WeightsError(
-                f"{where}: weight has shape {w.shape}, but the input has {cin} channels in {groups} groups: "
+                f"{where}: weight has shape {w.shape}, but the input has {cin} channels in "
+                f"{groups} groups: "
                 f"wanted ({w.shape[0]}, {cin // groups}, ...)"
             )
         kernel = w.shape[2:]
@@ -139,20 +142,41 @@ class Program:
         shape = (*node.shape[: -rank - 1], w.shape[0], *out)
         return self._add(op, (x,), shape, name, rank, attrs, {"weight": w, "bias": b})
 
-    def conv1d(self, x: Tensor, weight: ArrayLike, bias: ArrayLike | None = None, *, stride=1, padding=0, dilation=1,
-               groups=1, name=None) -> Tensor:  # fmt: skip
+    def conv1d(
+        self,
+        x: Tensor,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        name=None,
+    ) -> Tensor:
         """Convolution over time: ``x`` (..., cin, time), ``weight`` (cout, cin/groups, k).
 
         ``padding`` is an int, a pair ``((before, after),)``, ``"same"`` or ``"valid"``.
         """
         return self._conv(1, x, weight, bias, stride, padding, dilation, groups, name)
 
-    def conv2d(self, x: Tensor, weight: ArrayLike, bias: ArrayLike | None = None, *, stride=1, padding=0, dilation=1,
-               groups=1, name=None) -> Tensor:  # fmt: skip
-        """Convolution over height and width: ``x`` (..., cin, h, w), ``weight`` (cout, cin/groups, kh, kw).
+    def conv2d(
+        self,
+        x: Tensor,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        name=None,
+    ) -> Tensor:
+        """Convolution over height and width: ``x`` (..., cin, h, w), ``weight`` (cout, cin/groups,
+        kh, kw).
 
-        ``padding`` is an int, one per axis, ``((top, bottom), (left, right))``, ``"same"`` (TensorFlow's, asymmetric)
-        or ``"valid"``.
+        ``padding`` is an int, one per axis, ``((top, bottom), (left, right))``, ``"same"``
+        (TensorFlow's, asymmetric) or ``"valid"``.
         """
         return self._conv(2, x, weight, bias, stride, padding, dilation, groups, name)
 
@@ -177,16 +201,28 @@ class Program:
 
     # ---- norms
 
-    def batch_norm(self, x: Tensor, weight, bias, mean, var, eps: float = 1e-5, *, axis: int | None = None,
-                   name=None) -> Tensor:  # fmt: skip
-        """Normalise each channel by stored statistics: ``(x - mean) / sqrt(var + eps) * weight + bias``.
+    def batch_norm(
+        self,
+        x: Tensor,
+        weight,
+        bias,
+        mean,
+        var,
+        eps: float = 1e-5,
+        *,
+        axis: int | None = None,
+        name=None,
+    ) -> Tensor:
+        """Normalise each channel by stored statistics: ``(x - mean) / sqrt(var + eps) * weight +
+        bias``.
 
         Parameters
         ----------
         weight, bias : array_like, shape (channels,), or None
             None: ones, zeros.
         axis : int, optional
-            The channel axis. Default: the one of the convolution or input that ``x`` comes from; the last for features.
+            The channel axis. Default: the one of the convolution or input that ``x`` comes from;
+            the last for features.
         """
         name = self._name("batch_norm", name)
         where = self._where(name)
@@ -346,15 +382,33 @@ class Program:
             "max", 2, x, kernel_size, stride, padding, dilation, ceil_mode, False, name
         )
 
-    def avg_pool1d(self, x: Tensor, kernel_size, stride=None, padding=0, *, ceil_mode=False, count_include_pad=True,
-                   name=None) -> Tensor:  # fmt: skip
+    def avg_pool1d(
+        self,
+        x: Tensor,
+        kernel_size,
+        stride=None,
+        padding=0,
+        *,
+        ceil_mode=False,
+        count_include_pad=True,
+        name=None,
+    ) -> Tensor:
         """Mean per window."""
         return self._pool(
             "avg", 1, x, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, name
         )
 
-    def avg_pool2d(self, x: Tensor, kernel_size, stride=None, padding=0, *, ceil_mode=False, count_include_pad=True,
-                   name=None) -> Tensor:  # fmt: skip
+    def avg_pool2d(
+        self,
+        x: Tensor,
+        kernel_size,
+        stride=None,
+        padding=0,
+        *,
+        ceil_mode=False,
+        count_include_pad=True,
+        name=None,
+    ) -> Tensor:
         """Mean per window."""
         return self._pool(
             "avg", 2, x, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, name
@@ -394,7 +448,8 @@ class Program:
             or not wanted
         ):
             raise LayoutError(
-                f"{where}: axes {axes} do not fit shape {node.shape} (the batch axis is not counted)"
+                f"{where}: axes {axes} do not fit shape {node.shape} (the batch axis is not "
+                "counted)"
             )
         gone = sorted(a % nd for a in wanted)
         shape = tuple(s for i, s in enumerate(node.shape) if i not in gone)
@@ -497,7 +552,8 @@ class Program:
         nd = len(node.shape)
         if not -nd <= axis < nd:
             raise LayoutError(
-                f"{where}: axis {axis} is outside shape {node.shape} (the batch axis is not counted)"
+                f"{where}: axis {axis} is outside shape {node.shape} (the batch axis is not "
+                "counted)"
             )
         return axis % nd
 
@@ -530,16 +586,27 @@ class Program:
 
     # ---- recurrent
 
-    def lstm(self, x: Tensor, weights: Mapping[str, ArrayLike], *, hidden: int | None = None, bidirectional: bool = False,
-             num_layers: int = 1, h0: Tensor | None = None, c0: Tensor | None = None, return_state: bool = False,
-             name=None):  # fmt: skip
+    def lstm(
+        self,
+        x: Tensor,
+        weights: Mapping[str, ArrayLike],
+        *,
+        hidden: int | None = None,
+        bidirectional: bool = False,
+        num_layers: int = 1,
+        h0: Tensor | None = None,
+        c0: Tensor | None = None,
+        return_state: bool = False,
+        name=None,
+    ):
         """LSTM over time: ``x`` (..., time, features) -> (..., time, directions * hidden).
 
         Parameters
         ----------
         weights : mapping
-            PyTorch's names: ``weight_ih_l0`` (4*hidden, features), ``weight_hh_l0`` (4*hidden, hidden), ``bias_ih_l0``,
-            ``bias_hh_l0`` (optional), gates i f g o; ``_reverse`` twins if bidirectional; ``_l1``, ... for more layers.
+            PyTorch's names: ``weight_ih_l0`` (4*hidden, features), ``weight_hh_l0`` (4*hidden,
+            hidden), ``bias_ih_l0``, ``bias_hh_l0`` (optional), gates i f g o; ``_reverse`` twins if
+            bidirectional; ``_l1``, ... for more layers.
         h0, c0 : Tensor, shape (layers * directions, ..., hidden), optional
             Initial state, layers first, then directions, as PyTorch's. Default zero.
         return_state : bool
