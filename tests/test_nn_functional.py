@@ -340,3 +340,32 @@ def test_what_does_not_fit_is_a_typed_error(call, error, text):
     with pytest.raises(error) as caught:
         call()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 9), (14, 14), (7, 23), (8, 6)])
+@pytest.mark.parametrize(("cin", "cout"), [(32, 48), (40, 33), (64, 100), (160, 64)])
+def test_three_by_three_by_winograd(isa, size, cin, cout):
+    x, w, b = numbers(2, cin, *size), numbers(cout, cin, 3, 3, seed=1), numbers(cout, seed=2)
+    got = both(ek.nn.conv2d, x, w, b, 1, 1)
+    check(got, lambda x, w, b: F.conv2d(x, w, b, 1, 1), x, w, b)
+    got = both(ek.nn.conv2d, x, w, b, padding=((0, 2), (2, 1)))
+    check(got, lambda x, w, b: F.conv2d(F.pad(x, (2, 1, 0, 2)), w, b), x, w, b)
+
+
+@pytest.mark.parametrize("channels", [5, 40])
+@pytest.mark.parametrize("kind", ["relu", "relu6", "silu", None])
+def test_residual_and_activation_are_fused(isa, channels, kind):
+    x, w = numbers(3, channels, 9, 11), numbers(channels, channels, 3, 3, seed=1, scale=0.1)
+    p = ek.nn.Program("block")
+    t = p.input("x", x.shape[1:])
+    h = p.add(t, p.conv2d(p.conv2d(t, w, padding=1), w, padding=1))
+    p.output(h if kind is None else p.activation(h, kind))
+    program = p.compile()
+    assert "add" in str(program)
+    assert not any(row["op"] == "binary" for row in program._main.rows)
+
+    def theirs(x, w):
+        y = x + F.conv2d(F.conv2d(x, w, padding=1), w, padding=1)
+        return y if kind is None else getattr(F, kind)(y)
+
+    check(both(program, x), theirs, x, w)

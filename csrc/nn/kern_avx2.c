@@ -5,6 +5,7 @@
 #include "math_impl.h"
 #define EK_STRIP 6
 #include "ops_impl.h"
+#include "winograd_impl.h"
 
 static void tile(const ek_tile *t) {
     switch (t->rows) {
@@ -18,6 +19,6 @@ static void tile(const ek_tile *t) {
 }
 
 const ek_nn_isa ek_nn_isa_avx2 = {
-    "avx2",     EK_CPU_AVX2, VF,  6,   tile,     dw_row,  max_window, mean_window,
-    lstm_block, act,         add, mul, affine16, softmax, layer_norm,
+    "avx2",   EK_CPU_AVX2, VF,  6,   tile, dw_row,   max_window, mean_window, wino_in,
+    wino_out, lstm_block,  act, add, mul,  affine16, softmax,    layer_norm,
 };

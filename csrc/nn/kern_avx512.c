@@ -6,6 +6,7 @@
 #include "math_impl.h"
 #define EK_STRIP 8
 #include "ops_impl.h"
+#include "winograd_impl.h"
 
 static void tile(const ek_tile *t) {
     switch (t->rows) {
@@ -23,6 +24,6 @@ static void tile(const ek_tile *t) {
 }
 
 const ek_nn_isa ek_nn_isa_avx512 = {
-    "avx512",   EK_CPU_AVX512, VF,  10,  tile,     dw_row,  max_window, mean_window,
-    lstm_block, act,           add, mul, affine16, softmax, layer_norm,
+    "avx512", EK_CPU_AVX512, VF,  10,  tile, dw_row,   max_window, mean_window, wino_in,
+    wino_out, lstm_block,    act, add, mul,  affine16, softmax,    layer_norm,
 };

@@ -69,6 +69,49 @@ static void mean_window(const ek_window *w) {
     }
 }
 
+/* B^T d B by rows and columns: (d0-d2, d1+d2, d2-d1, d1-d3). */
+static void wino_line(const float *d, size_t step, float *out, size_t out_step) {
+    const float d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+    out[0] = d0 - d2;
+    out[out_step] = d1 + d2;
+    out[2 * out_step] = d2 - d1;
+    out[3 * out_step] = d1 - d3;
+}
+
+static void wino_in(const float *x, size_t pitch, size_t n, float *v, size_t point) {
+    for (size_t t = 0; t < n; t++)
+        for (size_t l = 0; l < EK_LANES; l++) {
+            float half[16];
+            for (size_t j = 0; j < 4; j++)
+                wino_line(x + (2 * t + j) * EK_LANES + l, pitch, half + j, 4);
+            for (size_t i = 0; i < 4; i++)
+                wino_line(half + 4 * i, 1, v + 4 * i * point + t * EK_LANES + l, point);
+        }
+}
+
+static void wino_out(const ek_wino_out *o) {
+    for (size_t t = 0; t < o->n; t++)
+        for (size_t l = 0; l < EK_LANES; l++) {
+            const float *m = o->m + t * o->tile + l;
+            float half[2][4];
+            for (size_t j = 0; j < 4; j++) {
+                const float a = m[j * o->point], b = m[(4 + j) * o->point],
+                            c = m[(8 + j) * o->point], d = m[(12 + j) * o->point];
+                half[0][j] = a + b + c;
+                half[1][j] = b - c - d;
+            }
+            for (size_t y = 0; y < o->rows; y++)
+                for (size_t x = 0; x < 2 && 2 * t + x < o->columns; x++) {
+                    const float *h = half[y];
+                    float sum = x == 0 ? h[0] + h[1] + h[2] : h[1] - h[2] - h[3];
+                    sum += o->bias[l];
+                    if (o->res != NULL)
+                        sum += o->res[y * o->res_pitch + (2 * t + x) * EK_LANES + l];
+                    o->out[y * o->pitch + (2 * t + x) * EK_LANES + l] = clampf(sum, o->lo, o->hi);
+                }
+        }
+}
+
 static float sigmoidf(float x) {
     return 1.0f / (1.0f + expf(-x));
 }
@@ -144,6 +187,6 @@ static void layer_norm(const float *x, const float *scale, const float *shift, f
 }
 
 const ek_nn_isa ek_nn_isa_ref = {
-    "ref",      0,   WIDTH, ROWS, tile,     dw_row,  max_window, mean_window,
-    lstm_block, act, add,   mul,  affine16, softmax, layer_norm,
+    "ref",    0,          WIDTH, ROWS, tile, dw_row,   max_window, mean_window, wino_in,
+    wino_out, lstm_block, act,   add,  mul,  affine16, softmax,    layer_norm,
 };

@@ -83,6 +83,19 @@ typedef struct {
     size_t rows, hidden, lanes;
 } ek_lstm_block;
 
+/* A row of n 2x2 output tiles in one block of 16 channels, from their 16 points. */
+typedef struct {
+    const float *m; /* point p of tile t at m + p*point + t*tile */
+    size_t point, tile, n;
+    const float *bias; /* 16 */
+    const float *res;  /* NULL: none */
+    float *out;
+    size_t pitch, res_pitch;
+    size_t rows,
+        columns; /* outputs that exist: 1 or 2 rows, and how many columns from the first tile on */
+    float lo, hi;
+} ek_wino_out;
+
 typedef struct {
     const char *name;
     unsigned need;
@@ -91,6 +104,9 @@ typedef struct {
     void (*dw_row)(const ek_dw_row *d);
     void (*max_window)(const ek_window *w);
     void (*mean_window)(const ek_window *w);
+    /* 4x4 patches two columns apart of a row of n tiles -> 16 points, `point` floats apart */
+    void (*wino_in)(const float *x, size_t pitch, size_t n, float *v, size_t point);
+    void (*wino_out)(const ek_wino_out *o);
     void (*lstm_block)(const ek_lstm_block *b);
     void (*act)(ek_act kind, float param, float *x, size_t n);         /* in place */
     void (*add)(const float *x, const float *y, float *out, size_t n); /* out may be x or y */

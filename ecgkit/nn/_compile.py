@@ -171,18 +171,25 @@ def fuse(nodes: list[Node], keep: set[int]) -> tuple[list[Step], dict[int, int]]
 
 def _dense(n: Node) -> bool:
     """Whether the product kernel runs it (and so may add a residual)."""
-    return n.op == "linear" or conv_kind(n) == "conv"
+    return n.op == "linear" or conv_kind(n) in ("conv", "winograd")
+
+
+# Winograd's transformed weights are 16/9 of the plain ones: only where they stay in the cache.
+_WINOGRAD_WEIGHTS = 16 * 256 * 256
 
 
 def conv_kind(n: Node) -> str:
-    """``conv`` (product), ``depthwise`` or ``conv_any``."""
+    """``conv`` (product), ``winograd``, ``depthwise`` or ``conv_any``."""
     cout, cin, groups = (
         n.weights["weight"].shape[0],
         n.weights["weight"].shape[1],
         n.attrs["groups"],
     )
     if groups == 1:
-        return "conv"
+        three = n.weights["weight"].shape[2:] == (3, 3)
+        ones = n.attrs["stride"] == n.attrs["dilation"] == (1, 1)
+        fits = min(cin, cout) >= 2 * LANES and 16 * cin * cout <= _WINOGRAD_WEIGHTS
+        return "winograd" if three and ones and fits and min(n.shape[-2:]) >= 4 else "conv"
     if cin == 1 and cout == groups:
         return "depthwise"
     return "conv" if cin % LANES == 0 and (cout // groups) % LANES == 0 else "conv_any"
@@ -296,6 +303,7 @@ class _Planner:
                 + (kernel[axis] - 1) * n.attrs["dilation"][axis]
                 + 1
             )
+            reach += out % 2 if conv_kind(n) == "winograd" else 0  # whole tiles of two
             pairs.append((before, max(0, reach - before - size)))
         if n.rank == 1:
             pairs.insert(0, (0, 0))
@@ -460,12 +468,15 @@ class _Planner:
             ints = (*kernel, *stride, *dilation, top, left)
             macs = out.items * out.h * out.w * int(np.prod(w.shape))
             arrays = (w, step.weights["bias"])
-            if kind != "depthwise":
+            if kind == "winograd":
+                ints = (top, left)
+            elif kind != "depthwise":
                 ints = (*ints, a["groups"])
             bufs = [sources[0], target, *sources[1:]]
             read = "plain" if reads[0][1].lanes == 1 else "blocked"
             what = {
                 "conv": f"product, {read} input",
+                "winograd": "Winograd 2x2",
                 "depthwise": "depthwise",
                 "conv_any": "direct",
             }[kind]

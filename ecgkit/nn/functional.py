@@ -197,7 +197,7 @@ def linear(
     ndarray, float32, shape (..., out)
     """
     a = _numbers("linear", x)
-    rows = min(a.ndim, 2)  # rows of one sample share a product
+    rows = 2 if a.ndim > 1 and a.shape[-2] else 1  # rows of one sample share a product
     return _apply(
         "linear", a, rows, lambda p, t: p.linear(t, weight, bias, name="linear"), out, threads
     )
