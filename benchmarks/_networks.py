@@ -96,6 +96,7 @@ def runners(name: str, module, x: np.ndarray) -> dict[str, Callable | Absent]:
     import torch
 
     program = ours(name, module, x.shape[1:])
+    logits = list(program.outputs).index("logits")
     t = torch.from_numpy(x)
 
     def eager():
@@ -110,7 +111,7 @@ def runners(name: str, module, x: np.ndarray) -> dict[str, Callable | Absent]:
             return frozen(t).numpy()
 
     cases: dict[str, Callable | Absent] = {
-        "ours": lambda: program(x),
+        "ours": lambda: program(x)[logits],
         "PyTorch": eager,
         "PyTorch traced": traced,
     }

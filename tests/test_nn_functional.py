@@ -369,3 +369,18 @@ def test_residual_and_activation_are_fused(isa, channels, kind):
         return y if kind is None else getattr(F, kind)(y)
 
     check(both(program, x), theirs, x, w)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_infinities_stay_in_their_windows(isa, bad):
+    x, w = numbers(2, 40, 9, 11), numbers(36, 40, 3, 3, seed=1)
+    for place in ((0, 3, 4, 4), (0, 7, 0, 10), (1, 33, 7, 3)):
+        x[place] = bad
+    got = both(ek.nn.conv2d, x, w, padding=1)
+    tensors = torch.from_numpy(x), torch.from_numpy(w)
+    want = F.conv2d(*(t.double() for t in tensors), padding=1).numpy()
+    finite = np.isfinite(want)
+    np.testing.assert_array_equal(got[~finite], want[~finite])
+    theirs = np.abs(F.conv2d(*tensors, padding=1).numpy()[finite] - want[finite]).max()
+    ours, scale = np.abs(got[finite] - want[finite]).max(), np.abs(want[finite]).max()
+    assert ours <= 2 * theirs + 1e-7 * scale

@@ -105,6 +105,7 @@ static void wino_out(const ek_wino_out *o) {
                     const float *h = half[y];
                     float sum = x == 0 ? h[0] + h[1] + h[2] : h[1] - h[2] - h[3];
                     sum += o->bias[l];
+                    if (!isfinite(sum)) o->bad[t] = 1;
                     if (o->res != NULL)
                         sum += o->res[y * o->res_pitch + (2 * t + x) * EK_LANES + l];
                     o->out[y * o->pitch + (2 * t + x) * EK_LANES + l] = clampf(sum, o->lo, o->hi);

@@ -90,6 +90,7 @@ typedef struct {
     const float *bias; /* 16 */
     const float *res;  /* NULL: none */
     float *out;
+    unsigned char *bad; /* n flags, raised where a tile's sums are not finite */
     size_t pitch, res_pitch;
     size_t rows,
         columns; /* outputs that exist: 1 or 2 rows, and how many columns from the first tile on */

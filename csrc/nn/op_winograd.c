@@ -149,8 +149,49 @@ static void gather(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t
     }
 }
 
+/* One tile again, directly. `j`: the block's first column in its panel. */
+static void mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size_t t, size_t panel,
+                 size_t j, const ek_wino_out *o) {
+    const wino_data *d = s->data;
+    const ek_nn_buf *in = s->buf[0];
+    const size_t wide = 2 * s->isa->width, lanes = wide - j < EK_LANES ? wide - j : EK_LANES;
+    const size_t point = d->cin * wide;
+    const float *x = ek_nn_at(c, in) + r->item * in->item +
+                     (in->top - d->top + 2 * r->y) * in->pitch +
+                     (in->left - d->left + 2 * (r->x + t)) * EK_LANES;
+    for (size_t y = 0; y < o->rows; y++)
+        for (size_t k = 0; k < 2 && 2 * t + k < o->columns; k++)
+            for (size_t l = 0; l < lanes; l++) {
+                double sum = (double)o->bias[l];
+                for (size_t ch = 0; ch < d->cin; ch++) {
+                    const float *u =
+                        d->values + d->weight + (panel * POINTS * d->cin + ch) * wide + j + l;
+                    const float *p = x + ch / EK_LANES * in->plane + ch % EK_LANES + y * in->pitch +
+                                     k * EK_LANES;
+                    float half[4][3]; /* U = G g G^T: the middle tap is a difference, the outer ones
+                                         are there */
+                    for (size_t i = 0; i < 4; i++) {
+                        const float *row = u + 4 * i * point;
+                        half[i][0] = row[0];
+                        half[i][1] = row[point] - row[2 * point];
+                        half[i][2] = row[3 * point];
+                    }
+                    for (size_t i = 0; i < 3; i++) {
+                        const float g[3] = {half[0][i], half[1][i] - half[2][i], half[3][i]};
+                        for (size_t ky = 0; ky < 3; ky++)
+                            sum += (double)g[ky] * (double)p[ky * in->pitch + i * EK_LANES];
+                    }
+                }
+                const size_t column = 2 * t + k;
+                float v = (float)sum;
+                if (o->res != NULL) v += o->res[y * o->res_pitch + column * EK_LANES + l];
+                v = v < d->lo ? d->lo : v;
+                o->out[y * o->pitch + column * EK_LANES + l] = v > d->hi ? d->hi : v;
+            }
+}
+
 static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t1, size_t panel,
-                    size_t stride, const float *m) {
+                    size_t stride, const float *m, unsigned char *bad) {
     const wino_data *d = s->data;
     const ek_nn_buf *out = s->buf[1], *res = s->nbufs > 2 ? s->buf[2] : NULL;
     const size_t wide = 2 * s->isa->width;
@@ -175,7 +216,11 @@ static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t 
                         y * res->pitch + x * EK_LANES;
                 o.res_pitch = res->pitch;
             }
+            o.bad = bad;
+            memset(bad, 0, r.n);
             s->isa->wino_out(&o);
+            for (size_t t = 0; t < r.n; t++)
+                if (bad[t]) mend(s, c, &r, t, panel, j, &o);
             if (d->act == EK_ACT_NONE) continue;
             const size_t n = o.columns < 2 * r.n ? o.columns : 2 * r.n;
             for (size_t i = 0; i < o.rows; i++)
@@ -192,7 +237,8 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
           *m = ek_arena_f32(tmp, POINTS * g.chunk * wide);
     const float **a = ek_arena_alloc(tmp, g.chunk, sizeof *a);
     ek_run *run = ek_arena_alloc(tmp, d->blocks, sizeof *run);
-    if (v == NULL || m == NULL || a == NULL || run == NULL) return EK_ENOMEM;
+    unsigned char *bad = ek_arena_alloc(tmp, d->tiles_x, 1);
+    if (v == NULL || m == NULL || a == NULL || run == NULL || bad == NULL) return EK_ENOMEM;
     for (size_t t = 0; t < g.chunk; t++) a[t] = v + t * EK_LANES;
     for (size_t b = 0; b < d->blocks; b++) {
         const size_t left = d->cin - b * EK_LANES;
@@ -227,7 +273,7 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                         s->isa->tile(&t);
                     }
                 }
-            scatter(s, c, t0, t1, q, g.chunk, m);
+            scatter(s, c, t0, t1, q, g.chunk, m, bad);
         }
     }
     return EK_OK;

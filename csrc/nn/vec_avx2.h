@@ -80,4 +80,7 @@ static inline vf vf_where_lt(vf a, vf b, vf yes, vf no) { /* a < b ? yes : no */
 static inline vf vf_where_nan(vf a, vf yes, vf no) {
     return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
 }
+static inline int vf_any_nan(vf a) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)) != 0;
+}
 #endif

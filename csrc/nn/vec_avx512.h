@@ -74,4 +74,7 @@ static inline vf vf_where_lt(vf a, vf b, vf yes, vf no) { /* a < b ? yes : no */
 static inline vf vf_where_nan(vf a, vf yes, vf no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), no, yes);
 }
+static inline int vf_any_nan(vf a) {
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0;
+}
 #endif

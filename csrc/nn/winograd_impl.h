@@ -35,7 +35,6 @@ static void wino_in(const float *x, size_t pitch, size_t n, float *v, size_t poi
 
 ALWAYS void wino_put(const ek_wino_out *o, size_t y, size_t x, size_t lane, vf value) {
     if (x >= o->columns) return;
-    value = vf_add(value, vf_load(o->bias + lane));
     if (o->res != NULL)
         value = vf_add(value, vf_load(o->res + y * o->res_pitch + x * EK_LANES + lane));
     vf_store(o->out + y * o->pitch + x * EK_LANES + lane,
@@ -54,10 +53,18 @@ static void wino_out(const ek_wino_out *o) {
                 top[j] = vf_add(vf_add(a, b), c);
                 low[j] = vf_sub(vf_sub(b, c), d);
             }
-            wino_put(o, 0, 2 * t, h * VF, vf_add(vf_add(top[0], top[1]), top[2]));
-            wino_put(o, 0, 2 * t + 1, h * VF, vf_sub(vf_sub(top[1], top[2]), top[3]));
+            const vf bias = vf_load(o->bias + h * VF);
+            vf y[2][2];
+            y[0][0] = vf_add(vf_add(vf_add(top[0], top[1]), top[2]), bias);
+            y[0][1] = vf_add(vf_sub(vf_sub(top[1], top[2]), top[3]), bias);
+            y[1][0] = vf_add(vf_add(vf_add(low[0], low[1]), low[2]), bias);
+            y[1][1] = vf_add(vf_sub(vf_sub(low[1], low[2]), low[3]), bias);
+            const vf sum = vf_add(vf_add(y[0][0], y[0][1]), vf_add(y[1][0], y[1][1]));
+            o->bad[t] |= (unsigned char)vf_any_nan(vf_sub(sum, sum)); /* NaN or infinity */
+            wino_put(o, 0, 2 * t, h * VF, y[0][0]);
+            wino_put(o, 0, 2 * t + 1, h * VF, y[0][1]);
             if (o->rows < 2) continue;
-            wino_put(o, 1, 2 * t, h * VF, vf_add(vf_add(low[0], low[1]), low[2]));
-            wino_put(o, 1, 2 * t + 1, h * VF, vf_sub(vf_sub(low[1], low[2]), low[3]));
+            wino_put(o, 1, 2 * t, h * VF, y[1][0]);
+            wino_put(o, 1, 2 * t + 1, h * VF, y[1][1]);
         }
 }
