@@ -247,6 +247,7 @@ static ek_status linear_init(ek_nn_step *s, const ek_nn_args *a) {
 
 typedef struct {
     size_t total, chunk, chunks, panel_groups, border;
+    int late;
 } grid;
 
 static grid conv_grid(const ek_nn_step *s, const ek_nn_call *c) {
@@ -254,7 +255,10 @@ static grid conv_grid(const ek_nn_step *s, const ek_nn_call *c) {
     const size_t rows = s->isa->rows;
     grid g = {.total = c->n * d->items * d->oh * d->ow, .panel_groups = 1};
     size_t chunk = CHUNK_BYTES / sizeof(float) / d->chunk_floats;
-    if (c->threads > 1) {
+    /* Threads share positions early, where pictures are large, and output channels late, where
+     * weights are. */
+    const int late = d->weight_floats > g.total * d->chunk_floats;
+    if (c->threads > 1 && !late) {
         const size_t share = ek_nn_ceil(g.total, 4 * c->threads);
         if (share < chunk) chunk = share;
     }
@@ -264,11 +268,12 @@ static grid conv_grid(const ek_nn_step *s, const ek_nn_call *c) {
     chunk = ek_nn_ceil(chunk, rows) * rows;
     g.chunks = ek_nn_ceil(g.total, chunk);
     g.chunk = ek_nn_ceil(g.total, g.chunks);
-    if (c->threads > 1 && g.chunks < 4 * c->threads) {
-        g.panel_groups = ek_nn_ceil(4 * c->threads, g.chunks);
+    if (c->threads > 1 && (late || g.chunks < 4 * c->threads)) {
+        g.panel_groups = late ? 4 * c->threads : ek_nn_ceil(4 * c->threads, g.chunks);
         if (g.panel_groups > d->panels) g.panel_groups = d->panels;
     }
     g.border = ek_nn_has_border(s->buf[1]);
+    g.late = late;
     return g;
 }
 
@@ -316,7 +321,8 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
             ek_nn_zero_border(s->buf[1], ek_nn_at(c, s->buf[1]), 0, c->n * s->buf[1]->items);
             break;
         }
-        const size_t chunk = u / g.panel_groups, part = u % g.panel_groups;
+        const size_t chunk = g.late ? u % g.chunks : u / g.panel_groups;
+        const size_t part = g.late ? u / g.chunks : u % g.panel_groups;
         const size_t p0 = chunk * g.chunk, p1 = g.total - p0 < g.chunk ? g.total : p0 + g.chunk;
         if (p0 >= g.total) continue;
         if (chunk != ready) {

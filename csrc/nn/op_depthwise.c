@@ -66,43 +66,69 @@ static ek_status dw_init(ek_nn_step *s, const ek_nn_args *a) {
     return EK_OK;
 }
 
-static size_t dw_units(const ek_nn_step *s, const ek_nn_call *c) { /* one per row of a block */
+/* Units are blocks of channels, or, in a picture with more positions than channels, bands of rows:
+ * the way the products before and after are shared. */
+typedef struct {
+    size_t bands, blocks, units;
+} dw_grid;
+
+static dw_grid dw_cut(const ek_nn_step *s, const ek_nn_call *c) {
     const ek_nn_buf *out = s->buf[1];
-    const size_t planes = c->n * out->items * out->blocks;
-    return planes + (size_t)ek_nn_has_border(out);
+    dw_grid g = {.bands = 1, .blocks = out->blocks};
+    if (c->threads > 1 && out->h * out->w > out->c && out->h >= 4 * c->threads)
+        g = (dw_grid){4 * c->threads, 1, 0};
+    g.units = c->n * out->items * g.bands * g.blocks;
+    return g;
+}
+
+static size_t dw_units(const ek_nn_step *s, const ek_nn_call *c) {
+    return dw_cut(s, c).units + (size_t)ek_nn_has_border(s->buf[1]);
+}
+
+/* Rows y0..y1 of one block of one picture. */
+static void dw_rows(const ek_nn_step *s, const ek_nn_call *c, size_t plane, size_t y0, size_t y1) {
+    const ek_nn_buf *in = s->buf[0], *out = s->buf[1];
+    const dw_data *d = s->data;
+    const float *values = d->values + plane % out->blocks * (d->kh * d->kw + 1) * EK_LANES;
+    const float *x = ek_nn_at(c, in) + plane * in->plane + (in->top - d->top) * in->pitch +
+                     (in->left - d->left) * EK_LANES;
+    float *o = ek_nn_at(c, out) + plane * out->plane + out->origin;
+    ek_dw_row row = {.w = values + EK_LANES,
+                     .bias = values,
+                     .n = out->w,
+                     .kh = d->kh,
+                     .kw = d->kw,
+                     .step = (ptrdiff_t)(d->sw * EK_LANES),
+                     .tap_y = (ptrdiff_t)(d->dh * in->pitch),
+                     .tap_x = (ptrdiff_t)(d->dw * EK_LANES),
+                     .lo = d->lo,
+                     .hi = d->hi};
+    for (size_t y = y0; y < y1; y++) {
+        row.x = x + y * d->sh * in->pitch;
+        row.out = o + y * out->pitch;
+        s->isa->dw_row(&row);
+        if (d->act != EK_ACT_NONE) s->isa->act(d->act, d->param, row.out, out->w * EK_LANES);
+    }
 }
 
 static ek_status dw_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
                         ek_arena *tmp) {
-    const ek_nn_buf *in = s->buf[0], *out = s->buf[1];
-    const dw_data *d = s->data;
-    const size_t planes = c->n * out->items * out->blocks, taps = d->kh * d->kw;
+    const ek_nn_buf *out = s->buf[1];
+    const dw_grid g = dw_cut(s, c);
     (void)tmp;
     for (size_t u = begin; u < end; u++) {
-        if (u == planes) {
+        if (u == g.units) {
             ek_nn_zero_border(out, ek_nn_at(c, out), 0, c->n * out->items);
             break;
         }
-        const float *values = d->values + u % out->blocks * (taps + 1) * EK_LANES;
-        const float *x = ek_nn_at(c, in) + u * in->plane + (in->top - d->top) * in->pitch +
-                         (in->left - d->left) * EK_LANES;
-        float *o = ek_nn_at(c, out) + u * out->plane + out->origin;
-        ek_dw_row row = {.w = values + EK_LANES,
-                         .bias = values,
-                         .n = out->w,
-                         .kh = d->kh,
-                         .kw = d->kw,
-                         .step = (ptrdiff_t)(d->sw * EK_LANES),
-                         .tap_y = (ptrdiff_t)(d->dh * in->pitch),
-                         .tap_x = (ptrdiff_t)(d->dw * EK_LANES),
-                         .lo = d->lo,
-                         .hi = d->hi};
-        for (size_t y = 0; y < out->h; y++) {
-            row.x = x + y * d->sh * in->pitch;
-            row.out = o + y * out->pitch;
-            s->isa->dw_row(&row);
-            if (d->act != EK_ACT_NONE) s->isa->act(d->act, d->param, row.out, out->w * EK_LANES);
+        if (g.bands == 1) {
+            dw_rows(s, c, u, 0, out->h);
+            continue;
         }
+        const size_t item = u / g.bands, band = u % g.bands;
+        for (size_t b = 0; b < out->blocks; b++)
+            dw_rows(s, c, item * out->blocks + b, out->h * band / g.bands,
+                    out->h * (band + 1) / g.bands);
     }
     return EK_OK;
 }

@@ -269,17 +269,19 @@ static ek_status run_blocks(void *ctx, size_t begin, size_t end, ek_arena *tmp) 
     return st;
 }
 
-/* One block shared by several threads. Every thread walks the same list of steps, takes units by a
- * counter, and goes on when all units of a step are done. A thread that comes late finds the steps
- * finished; nobody waits for a thread that never comes. */
+/* One block shared by several threads. Every thread walks the same list of steps. A step's units
+ * are cut into one range per thread, the same way in every step, so that a thread mostly reads what
+ * it wrote; whoever is done with its own range helps with the others', and goes on when all units
+ * of the step are done. A thread that comes late finds the steps finished; nobody waits for a
+ * thread that never comes. */
 typedef struct {
-    _Atomic size_t next, done;
-} step_state;
+    _Alignas(64) _Atomic size_t next, done; /* per step and thread */
+} share;
 
 typedef struct {
     const ek_nn *p;
     const ek_nn_call *call;
-    step_state *state;
+    share *shares; /* (steps, threads) */
     _Atomic int failed;
 } crew_job;
 
@@ -289,29 +291,39 @@ static inline void relax(void) {
 #endif
 }
 
-static ek_status crew(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
+static size_t all_done(const share *shares, size_t threads) {
+    size_t done = 0;
+    for (size_t t = 0; t < threads; t++)
+        done += atomic_load_explicit(&shares[t].done, memory_order_acquire);
+    return done;
+}
+
+static ek_status crew(void *ctx, size_t member, size_t end, ek_arena *tmp) {
     crew_job *j = ctx;
-    ek_status st = EK_OK;
-    (void)begin;
+    const size_t threads = j->call->threads;
     (void)end;
     for (size_t i = 0; i < j->p->nsteps; i++) {
         const ek_nn_step *s = &j->p->steps[i];
         const size_t units = s->op->units(s, j->call);
-        for (;;) {
-            const size_t u = atomic_fetch_add(&j->state[i].next, 1);
-            if (u >= units || atomic_load(&j->failed)) break;
-            const size_t mark = ek_arena_mark(tmp);
-            st = s->op->run(s, j->call, u, u + 1, tmp);
-            ek_arena_reset(tmp, mark);
-            if (st == EK_OK) st = ek_poll();
-            if (st != EK_OK) {
-                atomic_store(&j->failed, 1);
-                return st;
+        share *shares = j->shares + i * threads;
+        for (size_t v = 0; v < threads; v++) {
+            const size_t whose = (member + v) % threads;
+            const size_t first = units * whose / threads, last = units * (whose + 1) / threads;
+            for (;;) {
+                const size_t u = first + atomic_fetch_add(&shares[whose].next, 1);
+                if (u >= last || atomic_load(&j->failed)) break;
+                const size_t mark = ek_arena_mark(tmp);
+                ek_status st = s->op->run(s, j->call, u, u + 1, tmp);
+                ek_arena_reset(tmp, mark);
+                if (st == EK_OK) st = ek_poll();
+                if (st != EK_OK) {
+                    atomic_store(&j->failed, 1);
+                    return st;
+                }
+                atomic_fetch_add_explicit(&shares[member].done, 1, memory_order_release);
             }
-            atomic_fetch_add_explicit(&j->state[i].done, 1, memory_order_release);
         }
-        for (size_t spin = 0; atomic_load_explicit(&j->state[i].done, memory_order_acquire) < units;
-             spin++) {
+        for (size_t spin = 0; all_done(shares, threads) < units; spin++) {
             if (atomic_load(&j->failed)) return EK_OK;
             if (spin > 4000)
                 sched_yield();
@@ -329,16 +341,16 @@ static ek_status run_shared(const run_job *j, size_t sample, size_t threads) {
     ek_status st = EK_ENOMEM;
     float *base[MAX_SLOTS];
     float *arena = ek_arena_f32(tmp, p->arena);
-    step_state *state = ek_arena_alloc(tmp, p->nsteps + 1, sizeof *state);
-    if (arena != NULL && state != NULL) {
-        for (size_t i = 0; i < p->nsteps; i++) {
-            atomic_init(&state[i].next, 0);
-            atomic_init(&state[i].done, 0);
+    share *shares = ek_arena_alloc(tmp, (p->nsteps + 1) * threads, sizeof *shares);
+    if (arena != NULL && shares != NULL) {
+        for (size_t i = 0; i < p->nsteps * threads; i++) {
+            atomic_init(&shares[i].next, 0);
+            atomic_init(&shares[i].done, 0);
         }
         place(j, sample, arena, base);
         const size_t n = j->n - sample < p->block ? j->n - sample : p->block;
         const ek_nn_call call = {p, p->isa, base, n, threads};
-        crew_job c = {.p = p, .call = &call, .state = state};
+        crew_job c = {.p = p, .call = &call, .shares = shares};
         atomic_init(&c.failed, 0);
         st = ek_parallel_for(threads, 1, crew, &c);
     }
