@@ -1,6 +1,7 @@
 """What the tests share: instruction sets, real data, tolerances."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 import ecgkit as ek
 
 FORCED = os.environ.get("ECGKIT_SIMD")
+
+# A background job of a shell ignores Ctrl-C; the tests of Ctrl-C need it heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=[FORCED] if FORCED else ek.simd.available())
