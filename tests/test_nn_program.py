@@ -184,3 +184,50 @@ def test_printing_shows_layers_and_profile_shows_time(small):
     profile = program.profile(batch(1), repeat=1)
     assert "GFLOP/s" in str(profile)
     assert len(profile.seconds) == len(profile.rows)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_batch(threads):
+    import os
+    import signal
+    import time
+
+    p = ek.nn.Program("long")
+    h = p.input("x", (64, 4000))
+    for _ in range(20):
+        h = p.relu(p.conv1d(h, np.ones((64, 64, 5)), padding=2))
+    p.output(p.mean(h, -1))
+    program, x = p.compile(), np.ones((200, 64, 4000), np.float32)
+    sent = []
+
+    def interrupt():
+        time.sleep(0.3)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        program(x, threads=threads)
+    assert time.monotonic() - sent[0] < 1.0
+    assert np.isfinite(program(x[:1] * 0)).all()
+
+
+def test_descriptions_that_do_not_fit_are_refused_in_c():
+    from ecgkit import _core
+
+    plain = (1, 0, 1, 1, 1, 8, 1, 0, 0, 0, 0)
+    blocked = (0, 0, 1, 8, 1, 8, 16, 0, 0, 1, 1)
+    for bufs, steps in (
+        ((plain,), (("nowhere", (0, 0), (), (), ()),)),
+        ((plain,), (("layout", (0, 5), (), (), ()),)),
+        ((plain, blocked), (("layout", (0, 1), (), (), ()),)),
+        ((plain,), (("softmax", (0, 0), (3, 3), (), ()),)),
+        ((plain,), (("permute", (0, 0), (8, 2, 0), (), ()),)),
+        ((plain,), (("linear", (0, 0), (1, 0), (0.0,), (np.ones((8, 7)), np.ones(8))),)),
+        (((9, *plain[1:]),), ()),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            _core.nn_new(bufs, 2, 1, steps)
+    huge = (0, 0, 2**62, 2**30, 2**30, 2**30, 16, 0, 0, 0, 0)
+    with pytest.raises(ValueError):
+        _core.nn_new((huge,), 1, 1, ())
