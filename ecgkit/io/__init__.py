@@ -185,6 +185,7 @@ def read_many(
 
 def _each(paths, on_error: str, options: dict[str, Any]) -> Iterator[Any]:
     for path in paths:
+        item: Record | Failure
         try:
             item = read(path, **options)
         except (EcgkitError, OSError, MemoryError) as error:

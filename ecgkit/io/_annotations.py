@@ -152,6 +152,13 @@ def _definitions(
 
 def _without(a: Annotations, drop: set[int]) -> Annotations:
     keep = [i for i in range(len(a)) if i not in drop]
-    arrays = {c: getattr(a, c)[keep] for c in ("sample", "code", "subtype", "channel", "number")}
-    texts = {c: tuple(getattr(a, c)[i] for i in keep) for c in ("symbol", "aux")}
-    return replace(a, **arrays, **texts)
+    return replace(
+        a,
+        sample=a.sample[keep],
+        symbol=tuple(a.symbol[i] for i in keep),
+        code=a.code[keep],
+        subtype=a.subtype[keep],
+        channel=a.channel[keep],
+        number=a.number[keep],
+        aux=tuple(a.aux[i] for i in keep),
+    )

@@ -106,7 +106,7 @@ def _group(path, ds, group, labels, index, leads, strict) -> Record:
     if isinstance(padding, bytes) and len(padding) >= dtype.itemsize:
         signal[raw == np.frombuffer(padding, dtype, 1)[0]] = np.nan
     skews = [float(channels[i].get("ChannelSampleSkew") or 0) for i in kept]
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if any(skews):
         warnings = (
             f"channels are skewed by {min(skews):g} to {max(skews):g} samples; "

@@ -99,7 +99,8 @@ def _rate(where: str, wave: Element) -> float:
 
 
 def _leads(where: str, wave: Element):
-    names, units, steps, rows, warnings = [], [], [], [], []
+    names, units, steps, rows = [], [], [], []
+    warnings: list[str] = []
     for lead in wave.findall("LeadData"):
         name = _xml.text(lead.find("LeadID"))
         here = f"{where}, lead {name[:16]!r}"

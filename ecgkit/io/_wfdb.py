@@ -50,7 +50,7 @@ class Signals(NamedTuple):
 
     def pick(self, kept: list[int]) -> Signals:
         """These signals only."""
-        return Signals(*(tuple([column[i] for i in kept]) for column in self))
+        return Signals._make(tuple([column[i] for i in kept]) for column in self)
 
 
 class Header(NamedTuple):
@@ -62,7 +62,7 @@ class Header(NamedTuple):
     base: float
     length: int
     start: str
-    count: int
+    channels: int
     signals: Signals
     segments: tuple[tuple[str, int], ...]
     comments: tuple[str, ...]
@@ -80,7 +80,7 @@ class Part(NamedTuple):
 def parse_header(text: bytes, source: str) -> Header:
     """Parse a header; a :class:`FormatError` names the line and the field."""
     h = _core.wfdb_header(text, source)
-    return Header(*h[:7], Signals._make(h[7]), *h[8:])
+    return Header._make((*h[:7], Signals._make(h[7]), *h[8:]))
 
 
 def header_of(path: str) -> str | None:
@@ -138,15 +138,15 @@ def read(
 
 
 def _read_plain(path: str, header: Header, leads: _select.Leads):
-    if not header.count:
+    if not header.channels:
         raise FormatError(f"{path} describes no signal")
     names, units = names_of(header), units_of(header)
     kept, factors, dropped = _select.voltages(names, units, leads, path)
     part = load(path, header, names, kept, factors)
     chosen = header.signals
-    if kept != list(range(header.count)):
+    if kept != list(range(header.channels)):
         chosen = chosen.pick(kept)
-        names, units = [names[i] for i in kept], tuple(units[i] for i in kept)
+        names, units = tuple(names[i] for i in kept), tuple(units[i] for i in kept)
     facts: dict[str, Any] = {
         "gain": chosen.gain,
         "baseline": chosen.baseline,
@@ -183,10 +183,10 @@ def _load_fast(path, header, names, kept, factors) -> Part:
             opened.append(fd)
             frames = _frames(path, name, fmt, per_frame, size - offset, frames)
             specs.append((fd, fmt, offset, per_frame))
-        whole = kept == list(range(header.count))
+        whole = kept == list(range(header.channels))
         if not whole:
             by_row = dict(zip(kept, factors))
-            factors = [by_row.get(i, 1.0) for i in range(header.count)]
+            factors = [by_row.get(i, 1.0) for i in range(header.channels)]
         scale = tuple(zip(every.gain, every.baseline, factors))
         signal, raw, sums = _core.wfdb_load(tuple(specs), frames, scale)
     finally:

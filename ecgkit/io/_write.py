@@ -96,9 +96,10 @@ def _csv(rec: Record, target: Path) -> Path:
 def _kept_integers(rec: Record):
     """Raw integers, gains, baselines and units, if they (still) are the samples of the record."""
     facts = [rec.meta.get(key) for key in ("gain", "baseline", "unit")]
-    if rec.raw is None or any(not isinstance(f, tuple) or len(f) != len(rec.leads) for f in facts):
+    columns = [list(f) for f in facts if isinstance(f, tuple) and len(f) == len(rec.leads)]
+    if rec.raw is None or len(columns) < len(facts):
         return None
-    gain, baseline, unit = ([*f] for f in facts)
+    gain, baseline, unit = columns
     factor = np.array([to_millivolt(u) for u in unit])[:, None]
     value = (rec.raw - np.array(baseline, float)[:, None]) / np.array(gain, float)[:, None] * factor
     valid = ~np.isnan(rec.signal)
