@@ -58,7 +58,7 @@ def save_wisdom(path: str | os.PathLike[str]) -> None:
     The file appears whole or not at all.
     """
     target = Path(path)
-    parts = [f"{_MARK}{t}\n{_core.fft_wisdom(t).strip()}\n" for t in _TYPES]
+    parts = [f"{_MARK}{t}\n{(_core.fft_wisdom(t) or '').strip()}\n" for t in _TYPES]
     part = target.with_name(target.name + ".part")
     part.write_text("".join(parts), encoding="ascii")
     part.replace(target)

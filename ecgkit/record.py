@@ -14,7 +14,7 @@ from ._typing import Array
 from .errors import LayoutError, LeadError, RateError, UnitError
 
 if TYPE_CHECKING:
-    from . import signal
+    from .signal import Beats, Quality
 
 STANDARD_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _CANONICAL = {name.upper(): name for name in STANDARD_LEADS}
@@ -304,13 +304,13 @@ class Record:
         return self._with(chain(self.signal, self.fs, band, notch, baseline, order, q))
 
     # ------------------------------------------------------------ measurement
-    def beats(self) -> signal.Beats:
+    def beats(self) -> Beats:
         """R peaks with RR intervals, heart rate and variability: :func:`ecgkit.signal.beats`."""
         from . import signal
 
         return signal.beats(self)
 
-    def quality(self) -> signal.Quality:
+    def quality(self) -> Quality:
         """What is wrong with the recording, in numbers: :func:`ecgkit.signal.quality`."""
         from . import signal
 

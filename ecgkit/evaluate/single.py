@@ -205,9 +205,12 @@ def single_label(
     value, spread = _figures(point[None]), _figures(draws)
     tail = 50 * (1 - level)
 
-    def estimate(name: str, *at: int) -> Estimate:
-        low, high = np.percentile(spread[name][(slice(None), *at)], [tail, 100 - tail])
-        return Estimate(float(value[name][(0, *at)]), float(low), float(high))
+    def estimate(name: str, at: int | None = None) -> Estimate:
+        drawn, seen = spread[name], value[name][0]
+        if at is not None:
+            drawn, seen = drawn[:, at], seen[at]
+        low, high = np.percentile(drawn, [tail, 100 - tail])
+        return Estimate(float(seen), float(low), float(high))
 
     return SingleLabelReport(
         labels=labels,

@@ -32,7 +32,7 @@ class Model:
     paper_reported: ClassVar[list[dict[str, Any]]]
     task: ClassVar[str]
     labels: ClassVar[tuple[str, ...]]
-    variants: ClassVar[dict[str, tuple[Any, ...]]]
+    variants: ClassVar[dict[str, Sequence[Any]]]
     published: ClassVar[str]
     """Where weights come from if none are bundled; ends the sentence "no bundled weights: ..."."""
 
@@ -43,9 +43,6 @@ class Model:
     """Where the weights come from, in words."""
     fingerprint: str
     """SHA-256 of the weights (:func:`ecgkit.weights.fingerprint`)."""
-
-    mean_of_windows = False
-    """The answer is the mean over windows, and no window's answer depends on another's samples."""
 
     batch = 16
     """Recordings per call of the network; a long list or array goes through in pieces of this
@@ -86,13 +83,14 @@ class Model:
         return cls.complete({"network": network})
 
     @classmethod
-    def contract_of(cls, **variant: Any) -> Contract:
-        """The preprocessing of a variant."""
+    def contract_of(cls, *args: Any, **variant: Any) -> Contract:
+        """The preprocessing of a variant; a system names its choices as parameters."""
         raise NotImplementedError
 
     @classmethod
-    def expected(cls, **variant: Any) -> dict[str, tuple[int, ...]]:
-        """Key and shape of every tensor of a variant, in the order of its layers."""
+    def expected(cls, *args: Any, **variant: Any) -> dict[str, tuple[int, ...]]:
+        """Key and shape of every tensor of a variant (parameters as in :meth:`contract_of`), in
+        the order of its layers."""
         raise NotImplementedError
 
     def program(self, tensors: Mapping[str, Array]):
@@ -103,6 +101,12 @@ class Model:
         """Probabilities (n, label), and (n, window, label) where the network has an answer for
         single windows."""
         raise NotImplementedError
+
+    @property
+    def mean_of_windows(self) -> bool:
+        """The answer is the mean over windows, and no window's answer depends on another's
+        samples."""
+        return False
 
     embedding: ClassVar[str] = "features"
     """Name of the tensor that :meth:`embed` returns, averaged over windows where it has them."""

@@ -101,11 +101,11 @@ class ScalogramArrhythmia(Model):
         return _sequence_expected(network, classes)
 
     def program(self, tensors: Mapping[str, Array]):
-        network, image = self.variant["network"], self.variant.get("image")
+        network = self.variant["network"]
         if network == "resnet18":
-            return _resnet.program(tensors, image)
+            return _resnet.program(tensors, self.variant["image"])
         if network == "efficientnet_lite0":
-            return _efficientnet.program(tensors, image)
+            return _efficientnet.program(tensors, self.variant["image"])
         return _sequence_program(network, tensors)
 
     def forward(self, prepared: Array, *, taps: Sequence[str] = ()):
@@ -168,8 +168,9 @@ def _sequence_program(network: str, w: Mapping[str, Array]):
     h = p.input("x", (WINDOWS, CHANNELS, COLUMNS))
     for i, _, _, kernel in _CONVS:
         h = p.conv1d(h, w[f"conv{i}.weight"], w[f"conv{i}.bias"], padding=kernel // 2)
-        norm = (w[f"bn{i}.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
-        h = p.relu(p.batch_norm(h, *norm))
+        scale, shift = w[f"bn{i}.weight"], w[f"bn{i}.bias"]
+        mean, var = w[f"bn{i}.running_mean"], w[f"bn{i}.running_var"]
+        h = p.relu(p.batch_norm(h, scale, shift, mean, var))
         if i != "3":
             h = p.max_pool1d(h, 2)
     head = w["fc.weight"], w["fc.bias"]

