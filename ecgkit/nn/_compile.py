@@ -58,7 +58,9 @@ def _flat(shape: tuple[int, ...]) -> Form:
 
 
 class _Planner:
-    def __init__(self, nodes, outputs, width):
+    def __init__(
+        self, nodes: tuple[Node, ...], outputs: tuple[tuple[str, int], ...], width: int
+    ) -> None:
         self.nodes, self.width = nodes, width
         self.alive, keep, same = without_names(nodes, outputs)
         self.steps, self.alias = fuse(self.alive, keep)

@@ -1,6 +1,6 @@
 """A compiled network: immutable, shared freely between threads, run in C."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -9,6 +9,8 @@ import numpy as np
 from .._config import _core
 from .._typing import F32, Array, ArrayLike
 from ..errors import LayoutError
+from ._compile import Plan
+from ._graph import Node
 
 __all__ = ["CompiledProgram", "Profile"]
 
@@ -34,7 +36,13 @@ class CompiledProgram:
     them.
     """
 
-    def __init__(self, name, nodes, outputs, planner):
+    def __init__(
+        self,
+        name: str,
+        nodes: tuple[Node, ...],
+        outputs: tuple[tuple[str, int], ...],
+        planner: Callable[[tuple[Node, ...], tuple[tuple[str, int], ...], int], Plan],
+    ) -> None:
         self.name = name
         self._nodes, self._outputs, self._planner = nodes, outputs, planner
         self._inputs = tuple(n for n in nodes if n.op == "input")
