@@ -1,6 +1,6 @@
 """Runs the benchmarks and renders docs/benchmarks.md from their results.
 
-python benchmarks/run.py                    all of them, then the page
+python benchmarks/run.py                    all of them, then the page and README's table
 python benchmarks/run.py wavelet end_to_end some of them, then the page
 python benchmarks/run.py --render           the page alone, from benchmarks/results/*.json
 python benchmarks/run.py --quick            do they all run and agree? (no figures, no page)
@@ -12,10 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from _harness import RESULTS, render
+from _harness import RESULTS, render, seconds
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+README = HERE.parent / "README.md"
+MARKS = ("<!-- measured: python benchmarks/run.py --render -->", "<!-- end measured -->")
 INTRO = """# Benchmarks
 
 Every figure is printed by a file of `benchmarks/`, with the peers timed in the same process and in
@@ -42,6 +44,28 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def barred() -> str:
+    """README's table: every row that has a bar, beside the fastest peer of that bar."""
+    rows: dict[tuple[str, str], dict[int, str]] = {}
+    machines = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        suite = json.loads(path.read_text())
+        for row in suite["results"]:
+            ratios = {k: v["median"] for k, v in row["ratios"].items() if k in row["bars"]}
+            if not ratios:
+                continue
+            machines[suite["machine"]["cpu"], suite["machine"]["simd"]] = None
+            closest = min(ratios, key=ratios.__getitem__)
+            ours = row["cases"][next(iter(row["cases"]))]["median"]
+            text = f"{seconds(ours)}, **{ratios[closest]:.3g}x** {closest}"
+            rows.setdefault((suite["suite"], row["name"]), {})[row["threads"]] = text
+    lines = ["| what | one thread | two threads |", "|---|---|---|"]
+    for (_, name), found in rows.items():
+        lines.append(f"| {name} | {found.get(1, '')} | {found.get(2, '')} |")
+    where = "; ".join(f"{cpu} ({simd})" for cpu, simd in machines)
+    return "\n".join([*lines, "", f"Median time and how many times faster than the peer, {where}."])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -65,7 +89,10 @@ def main() -> int:
             failed.append(name)
     if not args.quick:
         PAGE.write_text(page())
-        print(f"written: {PAGE}")
+        before, _, rest = README.read_text().partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        README.write_text(f"{before}{MARKS[0]}\n{barred()}\n{MARKS[1]}{after}")
+        print(f"written: {PAGE}, {README}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
