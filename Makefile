@@ -54,6 +54,7 @@ docs:
 	@echo "docs/_build/html/index.html"
 
 bench: dev
+	@$(PREPARE) bench
 	@PYTHONPATH="$(CURDIR)" "$(BIN)/python" benchmarks/run.py
 
 wheel:
