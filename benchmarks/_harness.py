@@ -55,6 +55,9 @@ _PACKAGES = (
     *("wfdb", "neurokit2", "Bottleneck", "pandas", "scikit-learn"),
 )
 _CORES = sorted(os.sched_getaffinity(0))
+REST = 0.02
+"""Seconds before a turn: the threads of the case before it spin for some milliseconds after its
+last call and would take a core from this one. An untimed call then wakes this case's own."""
 
 _rows: list[dict[str, Any]] = []
 _quick = False
@@ -196,6 +199,8 @@ def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
     while len(times[order[0]]) < rounds or min(spent.values()) < min_time:
         for key in order:
             fn, count = cases[key], calls[key]
+            time.sleep(REST)
+            fn()
             t = time.perf_counter()
             for _ in range(count):
                 fn()
