@@ -27,9 +27,11 @@ static struct {
     pthread_mutex_t owner; /* held by the thread whose job runs */
     pthread_mutex_t lock;  /* guards the rest */
     pthread_cond_t wake, done;
-    size_t workers;  /* threads started */
-    uint64_t forks;  /* how many forks lie between this process and the first */
-    uint64_t ticket; /* grows with every job */
+    size_t workers; /* threads started */
+    pthread_t worker_id[MAX_WORKERS];
+    cpu_set_t worker_cpus; /* where they may run; see steer_workers */
+    uint64_t forks;        /* how many forks lie between this process and the first */
+    uint64_t ticket;       /* grows with every job */
     job *current;
     size_t wanted;  /* workers that may still join the current job */
     size_t running; /* workers inside it */
@@ -200,12 +202,26 @@ static void start_workers(size_t count) {
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     while (pool.workers < count) {
-        pthread_t id;
-        if (pthread_create(&id, &attr, worker, NULL) != 0) break;
+        if (pthread_create(&pool.worker_id[pool.workers], &attr, worker, NULL) != 0) break;
+        CPU_ZERO(&pool.worker_cpus); /* the new one is not steered yet */
         pool.workers++;
     }
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Called with pool.lock held. A worker that is woken on the caller's core waits there for as long
+ * as the caller computes (seen on virtual machines: two threads as slow as one), so workers get the
+ * caller's cores but the one it is on. */
+static void steer_workers(size_t helpers) {
+    cpu_set_t cpus;
+    const int here = sched_getcpu();
+    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return;
+    if (here >= 0 && here < CPU_SETSIZE && helpers < (size_t)CPU_COUNT(&cpus)) CPU_CLR(here, &cpus);
+    if (CPU_EQUAL(&cpus, &pool.worker_cpus)) return;
+    for (size_t i = 0; i < pool.workers; i++)
+        (void)pthread_setaffinity_np(pool.worker_id[i], sizeof cpus, &cpus);
+    pool.worker_cpus = cpus;
 }
 
 /* Called with pool.owner held; gives it back. */
@@ -213,6 +229,7 @@ static void run_shared(job *j, size_t helpers) {
     pthread_mutex_lock(&pool.lock);
     const uint64_t forks = pool.forks;
     start_workers(helpers);
+    steer_workers(helpers);
     pool.current = j;
     pool.wanted = helpers < pool.workers ? helpers : pool.workers;
     pool.ticket++;

@@ -2,6 +2,7 @@
  * interruption, fork, many callers, signals. */
 #include "ek_test.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -303,6 +304,45 @@ static void a_fork_inside_the_poll_hook_is_no_success_in_the_child(void) {
 }
 #endif
 
+typedef struct {
+    pthread_t caller;
+    int caller_cpu;
+    _Atomic int met;    /* pieces that a worker ran */
+    _Atomic int shared; /* of them, those that might have run on the caller's core */
+} places;
+
+static ek_status look_where(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
+    places *p = ctx;
+    cpu_set_t cpus;
+    (void)begin, (void)end, (void)tmp;
+    busy(2e-3);
+    if (pthread_equal(pthread_self(), p->caller)) return EK_OK;
+    p->met++;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) != 0 || CPU_ISSET(p->caller_cpu, &cpus))
+        p->shared++;
+    return EK_OK;
+}
+
+static void workers_keep_off_the_callers_core(void) {
+    cpu_set_t before, here;
+    CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+    if (CPU_COUNT(&before) < 2) return;
+    ek_scope s;
+    ek_scope_enter(&s, 2, NULL, NULL);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &before)) continue;
+        CPU_ZERO(
+            &here); /* move there, then be free again: the scheduler leaves a busy thread alone */
+        CPU_SET(cpu, &here);
+        CHECK(sched_setaffinity(0, sizeof here, &here) == 0);
+        CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
+        places p = {pthread_self(), sched_getcpu(), 0, 0};
+        CHECK_STATUS(ek_parallel_for(20, 1, look_where, &p), EK_OK);
+        if (sched_getcpu() == p.caller_cpu) CHECK(p.shared == 0);
+    }
+    ek_scope_leave(&s);
+}
+
 TEST_MAIN(
 #ifndef __SANITIZE_THREAD__
     {"fork before the pool ever ran", fork_before_the_pool_ever_ran},
@@ -314,6 +354,7 @@ TEST_MAIN(
     {"the caller is asked and can stop", the_caller_is_asked_and_can_stop},
     {"the caller is asked while it waits", the_caller_is_asked_while_it_waits},
     {"many callers at once", many_callers_at_once},
+    {"workers keep off the caller's core", workers_keep_off_the_callers_core},
     {"the thread setting may change at any moment", the_thread_setting_may_change_at_any_moment},
 #ifndef __SANITIZE_THREAD__
     {"a child has a pool of its own", a_child_has_a_pool_of_its_own},
