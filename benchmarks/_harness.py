@@ -194,9 +194,9 @@ def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
     times: dict[str, list[float]] = {key: [] for key in cases}
     order = list(cases)
     before, own, start = _cpu(), _own(), time.perf_counter()
-    rounds = 3 if _quick else 9
+    rounds = 3 if _quick else 25
     spent = dict.fromkeys(cases, 0.0)
-    while len(times[order[0]]) < rounds or min(spent.values()) < min_time:
+    while len(times[order[0]]) < rounds or max(spent.values()) < min_time:
         for key in order:
             fn, count = cases[key], calls[key]
             time.sleep(REST)
