@@ -1,26 +1,11 @@
 """From a graph to fused steps: batch norms folded, activations and sums fused, identities gone."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ._graph import Node
-
-LANES = 16  # channels of a block
-
-
-@dataclass(eq=False)
-class Step:
-    """A step before buffers are known: a node with what was folded and fused into it."""
-
-    node: Node
-    inputs: list[int]
-    output: int
-    weights: dict = field(default_factory=dict)
-    act: str = "none"
-    slope: float = 0.0
-    residual: int | None = None
-    members: list[int] = field(default_factory=list)
+from ._op import OPS, Step
 
 
 def _fold_batch_norm(step: Step, bn: Node) -> None:
@@ -79,47 +64,36 @@ def fuse(nodes: list[Node], keep: set[int]) -> tuple[list[Step], dict[int, int]]
         if n.op == "reshape":
             alias[n.index] = inputs[0]
             continue
-        if n.op in ("lstm_h", "lstm_c"):
+        if OPS[n.op].side:
             continue
         grown = None
         if n.op == "batch_norm":
             step = grows(n.inputs[0])
             same_axis = step and (step.node.rank == n.rank)
-            if (
-                step
-                and same_axis
-                and step.residual is None
-                and step.node.op in ("conv1d", "conv2d", "linear")
-            ):
+            if step and same_axis and step.residual is None and OPS[step.node.op].folds_norm:
                 _fold_batch_norm(step, n)
                 grown = step
         elif n.op == "act":
             step = grows(n.inputs[0])
-            if step and step.node.op != "pool":
+            if step:
                 step.act, step.slope = n.attrs["kind"], n.attrs["slope"]
                 grown = step
         elif n.op == "binary" and n.attrs["kind"] == "add" and n.inputs[0] != n.inputs[1]:
             able = [
                 s
                 for s in (grows(i) for i in n.inputs)
-                if s
-                and s.residual is None
-                and s.node.op in ("conv1d", "conv2d", "linear")
-                and _dense(s.node)
+                if s and s.residual is None and OPS[s.node.op].adds(s.node)
             ]
             if able and inputs[0] != inputs[1]:
                 step = max(able, key=steps.index)
                 step.residual = next(i for i in inputs if i != step.output)
                 grown = step
         if grown is None:
-            able_ops = ("conv1d", "conv2d", "linear", "batch_norm", "binary")
             grown = Step(n, inputs, n.index, dict(n.weights))
-            if n.op not in able_ops:
-                grown.act = "none"
             if n.op == "act":
                 grown.act, grown.slope = n.attrs["kind"], n.attrs["slope"]
             steps.append(grown)
-            if n.op in able_ops:
+            if OPS[n.op].activates:
                 owner[n.index] = grown
         else:
             owner.pop(grown.output, None)
@@ -129,29 +103,3 @@ def fuse(nodes: list[Node], keep: set[int]) -> tuple[list[Step], dict[int, int]]
             steps.append(grown)  # it runs when all of its inputs are there
         grown.members.append(n.index)
     return steps, alias
-
-
-def _dense(n: Node) -> bool:
-    """Whether the product kernel runs it (and so may add a residual)."""
-    return n.op == "linear" or conv_kind(n) in ("conv", "winograd")
-
-
-# Winograd's transformed weights are 16/9 of the plain ones: only where they stay in the cache.
-_WINOGRAD_WEIGHTS = 16 * 256 * 256
-
-
-def conv_kind(n: Node) -> str:
-    """``conv`` (product), ``winograd``, ``depthwise`` or ``conv_any``."""
-    cout, cin, groups = (
-        n.weights["weight"].shape[0],
-        n.weights["weight"].shape[1],
-        n.attrs["groups"],
-    )
-    if groups == 1:
-        three = n.weights["weight"].shape[2:] == (3, 3)
-        ones = n.attrs["stride"] == n.attrs["dilation"] == (1, 1)
-        fits = min(cin, cout) >= 2 * LANES and 16 * cin * cout <= _WINOGRAD_WEIGHTS
-        return "winograd" if three and ones and fits and min(n.shape[-2:]) >= 4 else "conv"
-    if cin == 1 and cout == groups:
-        return "depthwise"
-    return "conv" if cin % LANES == 0 and (cout // groups) % LANES == 0 else "conv_any"

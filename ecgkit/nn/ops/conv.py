@@ -1,0 +1,191 @@
+"""Convolutions over time and over height and width."""
+
+import numpy as np
+
+from ..._typing import ArrayLike
+from ...errors import WeightsError
+from .._builder import Builder
+from .._call import function
+from .._compile import Planner
+from .._graph import Node, Tensor, array, lengths, outputs, paddings, spatial
+from .._op import LANES, NO_BORDER, Form, Read, Step, op, picture
+
+__all__ = ["conv1d", "conv2d"]
+
+
+class Conv(Builder):
+    def _conv(self, rank, x, weight, bias, stride, padding, dilation, groups, name) -> Tensor:
+        op = f"conv{rank}d"
+        name, where, node = self._begin(op, name, x)
+        _, cin, size = spatial(where, node.shape, rank)
+        w = array(where, "weight", weight, (None,) * (rank + 2))
+        (groups,) = lengths(where, "groups", groups, 1, 1)
+        if cin % groups or w.shape[0] % groups or w.shape[0] == 0:
+            raise WeightsError(
+                f"{where}: {cin} input and {w.shape[0]} output channels must divide by "
+                f"groups={groups}"
+            )
+        if w.shape[1] != cin // groups:
+            raise WeightsError(
+                f"{where}: weight has shape {w.shape}, but the input has {cin} channels in "
+                f"{groups} groups: "
+                f"wanted ({w.shape[0]}, {cin // groups}, ...)"
+            )
+        kernel = w.shape[2:]
+        stride = lengths(where, "stride", stride, rank, 1)
+        dilation = lengths(where, "dilation", dilation, rank, 1)
+        pads = paddings(where, padding, rank, kernel, stride, dilation, size)
+        out = outputs(where, size, kernel, stride, dilation, pads)
+        b = self._vector(where, "bias", bias, w.shape[0], 0.0)
+        attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": groups}
+        shape = (*node.shape[: -rank - 1], w.shape[0], *out)
+        return self._add(op, (x,), shape, name, rank, attrs, {"weight": w, "bias": b})
+
+    def conv1d(
+        self,
+        x: Tensor,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups: int = 1,
+        *,
+        name=None,
+    ) -> Tensor:
+        """Convolution over time, as ``torch.nn.functional.conv1d``.
+
+        Parameters
+        ----------
+        x : shape (..., cin, time)
+        weight : array_like, shape (cout, cin / groups, k)
+        bias : array_like, shape (cout,), optional
+        stride, dilation, groups : int
+        padding : int, pair ``((before, after),)``, ``"same"`` or ``"valid"``
+            Zeros on both sides. ``"same"`` gives ``ceil(time / stride)`` outputs.
+        """
+        return self._conv(1, x, weight, bias, stride, padding, dilation, groups, name)
+
+    def conv2d(
+        self,
+        x: Tensor,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups: int = 1,
+        *,
+        name=None,
+    ) -> Tensor:
+        """Convolution over height and width, as ``torch.nn.functional.conv2d``.
+
+        Parameters
+        ----------
+        x : shape (..., cin, h, w)
+        weight : array_like, shape (cout, cin / groups, kh, kw)
+        bias : array_like, shape (cout,), optional
+        stride, dilation : int or pair
+        padding : int, one per axis, ``((top, bottom), (left, right))``, ``"same"`` or ``"valid"``
+            ``"same"`` is TensorFlow's: ``ceil(size / stride)`` outputs, the odd zero comes last.
+        groups : int
+            ``groups == cin`` is a depthwise convolution.
+        """
+        return self._conv(2, x, weight, bias, stride, padding, dilation, groups, name)
+
+
+# Winograd's transformed weights are 16/9 of the plain ones: only where they stay in the cache.
+_WINOGRAD_WEIGHTS = 16 * 256 * 256
+
+
+def conv_kind(n: Node) -> str:
+    """``conv`` (product), ``winograd``, ``depthwise`` or ``conv_any``."""
+    cout, cin, groups = (
+        n.weights["weight"].shape[0],
+        n.weights["weight"].shape[1],
+        n.attrs["groups"],
+    )
+    if groups == 1:
+        three = n.weights["weight"].shape[2:] == (3, 3)
+        ones = n.attrs["stride"] == n.attrs["dilation"] == (1, 1)
+        fits = min(cin, cout) >= 2 * LANES and 16 * cin * cout <= _WINOGRAD_WEIGHTS
+        return "winograd" if three and ones and fits and min(n.shape[-2:]) >= 4 else "conv"
+    if cin == 1 and cout == groups:
+        return "depthwise"
+    return "conv" if cin % LANES == 0 and (cout // groups) % LANES == 0 else "conv_any"
+
+
+def _border(n: Node, shape) -> tuple[int, int, int, int]:
+    """The zeros that windows reach beyond the picture; the far side counts only what the last
+    output uses."""
+    pairs = []
+    kernel = n.weights["weight"].shape[2:]
+    for axis in range(n.rank):
+        before = n.attrs["pads"][axis][0]
+        size, out = shape[-n.rank :][axis], n.shape[-n.rank :][axis]
+        reach = (
+            (out - 1) * n.attrs["stride"][axis] + (kernel[axis] - 1) * n.attrs["dilation"][axis] + 1
+        )
+        reach += out % 2 if conv_kind(n) == "winograd" else 0  # whole tiles of two
+        pairs.append((before, max(0, reach - before - size)))
+    if n.rank == 1:
+        pairs.insert(0, (0, 0))
+    (top, bottom), (left, right) = pairs
+    return top, bottom, left, right
+
+
+def _forms(plan: Planner, step: Step) -> tuple[list[Read], Form]:
+    n, source = step.node, step.inputs[0]
+    shape, kind = plan.nodes[n.inputs[0]].shape, conv_kind(n)
+    need = _border(n, shape)
+    reads_plain = n.attrs["groups"] == 1 and plan.native[source].lanes == 1
+    plain = kind == "conv_any" or (kind == "conv" and reads_plain)
+    form = picture(shape, n.rank, 1 if plain else LANES, plain and any(need))
+    reads = [(source, form, need)]
+    out = picture(plan.nodes[step.output].shape, n.rank, 1 if kind == "conv_any" else LANES)
+    if step.residual is not None:
+        reads.append((step.residual, out, NO_BORDER))
+    return reads, out
+
+
+@op(
+    "conv1d",
+    "conv2d",
+    forms=_forms,
+    activates=True,
+    folds_norm=True,
+    adds=lambda node: conv_kind(node) in ("conv", "winograd"),
+)
+def _conv(plan: Planner, step: Step) -> None:
+    n, w, a = step.node, step.weights["weight"], step.node.attrs
+    kind, one = conv_kind(n), (1,) * (2 - n.rank)
+    kernel, stride, dilation = (*one, *w.shape[2:]), (*one, *a["stride"]), (*one, *a["dilation"])
+    top, _, left, _ = _border(n, plan.nodes[n.inputs[0]].shape)
+    ints: tuple[int, ...] = (*kernel, *stride, *dilation, top, left)
+    if kind == "winograd":
+        ints = (top, left)
+    elif kind != "depthwise":
+        ints = (*ints, a["groups"])
+    read = "plain" if step.reads[0][1].lanes == 1 else "blocked"
+    what = {
+        "conv": f"product, {read} input",
+        "winograd": "Winograd 2x2",
+        "depthwise": "depthwise",
+        "conv_any": "direct",
+    }[kind]
+    source, *residual = plan.sources(step)
+    out = step.out
+    plan.emit(
+        step,
+        kind,
+        [source, plan.target(step), *residual],
+        (*ints, *plan.act(step)),
+        (step.slope,),
+        (w, step.weights["bias"]),
+        what=what,
+        macs=out.items * out.h * out.w * int(np.prod(w.shape)),
+    )
+
+
+conv1d = function(Conv.conv1d, axes=2)
+conv2d = function(Conv.conv2d, axes=3)
