@@ -61,6 +61,7 @@ last call and would take a core from this one. An untimed call then wakes this c
 
 _rows: list[dict[str, Any]] = []
 _quick = False
+_only: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ def peer(module: str, build: Callable[[Any], Callable[[], Any]]) -> Callable[[],
     except ImportError as error:
         return Absent(f"not installed ({error})")
     return build(sys.modules[module.partition(".")[0]])
+
+
+def wanted(name: str) -> bool:
+    """Whether ``--only`` lets the row of this name run: whether it holds one of its words."""
+    return not _only or any(part in name for part in _only)
 
 
 def error(got: Any, want: Any) -> float:
@@ -126,6 +132,8 @@ def bench(
     note : str
         What a reader of the table must know; printed below it.
     """
+    if not wanted(name):
+        return []
     present = {key: fn for key, fn in cases.items() if not isinstance(fn, Absent)}
     absent = {key: fn.why for key, fn in cases.items() if isinstance(fn, Absent)}
     ours = next(iter(cases))
@@ -378,7 +386,7 @@ def _commit() -> str:
 
 
 def main(run: Callable[[], None]) -> None:
-    """Command line of a benchmark file: ``[--quick] [--out FILE]``."""
+    """Command line of a benchmark file: ``[--quick] [--only WORD ...] [--out FILE]``."""
     global _quick
     script = Path(sys.argv[0]).resolve()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
@@ -386,7 +394,12 @@ def main(run: Callable[[], None]) -> None:
         "--quick", action="store_true", help="a few calls each: does it run and agree, no figures"
     )
     parser.add_argument(
-        "--out", type=Path, help="default: benchmarks/results/<file>.json, nothing with --quick"
+        "--only", nargs="+", default=[], metavar="WORD", help="rows whose name holds one of these"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="default: benchmarks/results/<file>.json, nothing with --quick or --only",
     )
     args = parser.parse_args()
     if os.environ.get("ECGKIT_BENCH") != "1":  # libraries read these once, when they load
@@ -396,6 +409,7 @@ def main(run: Callable[[], None]) -> None:
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.argv], env)
     _quick = args.quick
+    _only[:] = args.only
     print(HEADER, flush=True)
     run()
     suite = {
@@ -408,7 +422,7 @@ def main(run: Callable[[], None]) -> None:
         "results": _rows,
     }
     print("\n" + render(suite).split("\n")[0])
-    out = args.out or (None if args.quick else RESULTS / f"{script.stem}.json")
+    out = args.out or (None if args.quick or args.only else RESULTS / f"{script.stem}.json")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_suffix(".part")

@@ -34,32 +34,12 @@ def recordings(count: int, folder: Path) -> tuple[list[str], str]:
     return paths, "simulated records: PTB-XL is not unpacked here"
 
 
-def network(name: str, torch, tensors):
+def network(name: str, tensors):
     """The network in PyTorch's own layers, with these weights, in evaluation mode."""
-    from torch import nn
+    import torch
+    from _networks import networks
 
-    from ecgkit.train import _scalogram_nets as nets
-
-    class Windows(nn.Module):
-        def __init__(self, lstm: bool):
-            super().__init__()
-            self.conv1, self.bn1 = nn.Conv1d(768, 64, 5, padding=2), nn.BatchNorm1d(64)
-            self.conv2, self.bn2 = nn.Conv1d(64, 128, 5, padding=2), nn.BatchNorm1d(128)
-            self.conv3, self.bn3 = nn.Conv1d(128, 128, 3, padding=1), nn.BatchNorm1d(128)
-            self.lstm = nn.LSTM(128, 64, batch_first=True) if lstm else None
-            self.fc = nn.Linear(64 if lstm else 128, 4)
-
-        def forward(self, x):
-            h = x.reshape(-1, 768, 64)
-            h = nn.functional.max_pool1d(self.bn1(self.conv1(h)).relu(), 2)
-            h = nn.functional.max_pool1d(self.bn2(self.conv2(h)).relu(), 2)
-            h = self.bn3(self.conv3(h)).relu().mean(-1).reshape(-1, WINDOWS, 128)
-            return self.fc(h.mean(1) if self.lstm is None else self.lstm(h)[0][:, -1])
-
-    if name in ("cnn1d", "cnn_lstm"):
-        module = Windows(name == "cnn_lstm")
-    else:
-        module = nets.ResNet18() if name == "resnet18" else nets.EfficientNetLite0()
+    module = networks()[name][0]
     state = {key: torch.from_numpy(np.array(value)) for key, value in tensors.items()}
     missing, unexpected = module.load_state_dict(state, strict=False)
     assert not unexpected
@@ -75,7 +55,7 @@ def usual_path(paths: list[str], name: str, image: int | None, tensors):
         import wfdb
         from scipy.signal import medfilt
 
-        module = network(name, torch, tensors)
+        module = network(name, tensors)
         mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
         deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
         wavelet = f"cmor2.0-{W0 / (2 * np.pi):.15f}"

@@ -1,34 +1,94 @@
-"""Forward passes, batch 1: ours beside PyTorch eager and traced, ONNX Runtime and OpenVINO
-(float32).
+"""Forward passes: ours beside PyTorch eager and traced, ONNX Runtime and OpenVINO (float32).
 
-Random weights; the answers are compared first. ``--only NAME`` runs one network.
+Random weights. Every runtime's answer is first compared with PyTorch in float64: a wrong peer is
+named with its error and not timed. Latency: batch 1. Records: 32 of them at ours' best batch size
+beside OpenVINO's THROUGHPUT. ``--only xresnet1d101`` runs one network.
 """
 
-import sys
+import time
 
 import numpy as np
-from _harness import bench, main
-from _networks import modules, runners
+from _harness import Absent, bench, error, main, wanted
+from _networks import every
+from _programs import compiled
+from _runtimes import answers, float64, latency, throughput
 
-BARS = {"cnn1d": 1.2, "cnn_lstm": 1.2, "resnet18": 1.1, "efficientnet_lite0": 1.1}
+from ecgkit._config import _core
+
+WRONG = 1e-4
+"""Largest difference from float64, over max(1, largest value), that a runtime may show."""
+
+RECORDS, BATCHES = 32, (1, 2, 4, 8, 16, 32)
+
+
+def right(name: str, cases: dict, want: np.ndarray) -> dict:
+    """The cases with wrong peers replaced by what they got wrong."""
+    out = {}
+    for key, case in cases.items():
+        if not isinstance(case, Absent):
+            wrong = error(case(), want)
+            if wrong > WRONG:
+                assert key != "ours", f"{name}: ours differs from float64 by {wrong:.2g}"
+                case = Absent(f"wrong: differs from float64 by {wrong:.2g}")
+        out[key] = case
+    return out
+
+
+def share_of_peak(row: dict, macs: int, peak: float) -> str:
+    """Multiply-adds of the direct sums over the machine's best, in words."""
+    rate = 2e-9 * macs / row["cases"]["ours"]["median"]
+    share = rate / (peak * row["threads"])
+    return f"ours {rate:.0f} GFLOP/s at {row['threads']} threads, {share:.0%} of the FMA peak"
+
+
+def best_batch(program, x: np.ndarray) -> int:
+    """The batch size of most records per second at two threads."""
+    rates = {}
+    for batch in BATCHES:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            for i in range(0, len(x), batch):
+                answers(program, x[i : i + batch])
+            times.append(time.perf_counter() - start)
+        rates[batch] = min(times)
+    return min(rates, key=rates.__getitem__)
 
 
 def run() -> None:
-    rng = np.random.default_rng(0)
-    for name, (module, shape) in modules().items():
-        if _only and name != _only:
-            continue
-        x = rng.normal(size=(1, *shape)).astype(np.float32)
+    peak = _core.nn_peak()
+    for name, (module, shape, *bars) in every().items():
         size = "x".join(map(str, shape))
-        bench(f"{name} {size}, batch 1", runners(name, module, x), check=1e-4, bar=BARS[name])
+        one, many = f"{name} {size}, batch 1", f"{name} {size}, {RECORDS} records"
+        if wanted(one):
+            one_record(name, one, module, shape, bars, peak)
+        if wanted(many):
+            many_records(name, many, module, shape, bars[1])
 
 
-_only = None
-if "--only" in sys.argv:
-    at = sys.argv.index("--only")
-    _only = sys.argv[at + 1]
+def one_record(name: str, title: str, module, shape, bars, peak: float) -> None:
+    x = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    macs = compiled(name, module, shape).macs
+    cases = right(name, latency(name, module, x), float64(module, x))
+    for threads, bar in zip((1, 2), bars):
+        for row in bench(title, cases, check=2 * WRONG, threads=(threads,), bar=bar):
+            row["note"] = share_of_peak(row, macs, peak)
+            print(f"  {name}: {row['note']}", flush=True)
+
+
+def many_records(name: str, title: str, module, shape, bar: float) -> None:
+    x = np.random.default_rng(0).normal(size=(RECORDS, *shape)).astype(np.float32)
+    batch = best_batch(compiled(name, module, shape), x)
+    bench(
+        title,
+        throughput(name, module, x, batch),
+        check=2 * WRONG,
+        threads=(2,),
+        work=(RECORDS, "records"),
+        bar=bar,
+        note=f"ours in batches of {batch}, OpenVINO with its THROUGHPUT hint",
+    )
+
 
 if __name__ == "__main__":
-    if _only:
-        del sys.argv[at : at + 2]
     main(run)
