@@ -84,6 +84,18 @@ def stacked_scalogram(
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array: ...
+def wavelet_block(fs: float, freqs: ArrayLike, w0: float, single: bool) -> tuple[int, int, int]: ...
+def wavelet_part(
+    x: ArrayLike,
+    t: int,
+    fs: float,
+    freqs: ArrayLike,
+    w0: float,
+    what: str,
+    columns: tuple[int, int, int, int, int] | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
 
 # --- nn
 def nn_new(bufs: tuple, slots: int, block: int, steps: tuple) -> object: ...

@@ -195,9 +195,114 @@ done:
     return (PyObject *)out;
 }
 
+/* The geometry of a block, and the refusal of wavelets that blocks cannot hold. */
+static int block_of(const ekpy_sig *sig, const ek_wavelet_spec *spec, int single, size_t *step,
+                    size_t *length, size_t *left) {
+    if (ek_wavelet_block(spec, single, step, length, left) == EK_OK) return 0;
+    PyErr_Format(PyExc_ValueError,
+                 "%s: blocks need w0 of at least 5 and frequencies whose wavelets are shorter than "
+                 "memory",
+                 sig->name);
+    return -1;
+}
+
+static PyObject *py_wavelet_block(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                                  PyObject *kw) {
+    static const ekpy_sig sig = {
+        "wavelet_block", {"fs", "freqs", "w0", "single", NULL},
+         4
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *freqs = NULL;
+    ek_wavelet_spec spec;
+    size_t step, length, left;
+    int single = 1;
+    PyObject *result = NULL;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0 || ekpy_bool(&sig, a[3], "single", &single) < 0)
+        return NULL;
+    if (spec_of(&sig, a[0], a[1], a[2], NULL, &spec, &freqs) < 0) goto done;
+    if (block_of(&sig, &spec, single, &step, &length, &left) < 0) goto done;
+    result = Py_BuildValue("nnn", (Py_ssize_t)step, (Py_ssize_t)length, (Py_ssize_t)left);
+done:
+    Py_XDECREF((PyObject *)freqs);
+    return result;
+}
+
+/* x with its surroundings -> out. columns: total, width, begin, first, last; None: every output. */
+static PyObject *py_wavelet_part(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *kw) {
+    static const ekpy_sig sig = {
+        "wavelet_part",
+        {"x", "t", "fs", "freqs", "w0", "what", "columns", "out", "threads", NULL},
+        6
+    };
+    static const char *const whats[] = {"complex", "magnitude", "power", NULL};
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *x = NULL, *freqs = NULL, *out = NULL;
+    ek_wavelet_spec spec;
+    ek_part_columns part = {0};
+    size_t t = 0, threads = 0, step, length, left;
+    int what = 0;
+    npy_intp shape[NPY_MAXDIMS + 1];
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0 || ekpy_size(&sig, a[1], "t", 1, &t) < 0 ||
+        ekpy_choice(&sig, a[5], "what", whats, &what) < 0 ||
+        ekpy_size(&sig, a[8], "threads", 0, &threads) < 0)
+        return NULL;
+    if (a[6] != NULL) {
+        size_t *field[] = {&part.total, &part.width, &part.begin, &part.first, &part.last};
+        for (int i = 0; i < 5; i++) {
+            PyObject *item = PySequence_GetItem(a[6], i);
+            const int bad = item == NULL || ekpy_size(&sig, item, "columns", 0, field[i]) < 0;
+            Py_XDECREF(item);
+            if (bad) return NULL;
+        }
+    }
+    const int type = ekpy_float_type(&sig, a[0], "x");
+    if (type < 0) return NULL;
+    if ((x = ekpy_in(&sig, a[0], type, 1, NPY_MAXDIMS - 1, "x")) == NULL) goto done;
+    if (spec_of(&sig, a[2], a[3], a[4], NULL, &spec, &freqs) < 0) goto done;
+    if (block_of(&sig, &spec, type == NPY_FLOAT, &step, &length, &left) < 0) goto done;
+    const int nd = PyArray_NDIM(x);
+    const size_t n = ekpy_dims(x, 0, nd - 1), have = ekpy_dims(x, nd - 1, nd);
+    if (t > have || have != (t + step - 1) / step * step + length - step) {
+        PyErr_Format(PyExc_ValueError, "wavelet_part: %zu outputs do not go with %zu samples", t,
+                     have);
+        goto done;
+    }
+    for (int d = 0; d < nd - 1; d++) shape[d] = PyArray_DIM(x, d);
+    shape[nd - 1] = (npy_intp)spec.rows;
+    shape[nd] = (npy_intp)(part.width ? part.last - part.first : t);
+    const int complex_type = type == NPY_FLOAT ? NPY_CFLOAT : NPY_CDOUBLE;
+    if ((out = ekpy_out(&sig, a[7], what == 0 ? complex_type : type, nd + 1, shape, "out")) == NULL)
+        goto done;
+    void *from = PyArray_DATA(x), *to = PyArray_DATA(out);
+    part.power = what == 2;
+    if (what == 0 && type == NPY_FLOAT)
+        EKPY_RUN(st, threads, ek_wavelet_cwt_part_f32(from, n, t, &spec, to));
+    else if (what == 0)
+        EKPY_RUN(st, threads, ek_wavelet_cwt_part_f64(from, n, t, &spec, to));
+    else if (type == NPY_FLOAT)
+        EKPY_RUN(st, threads, ek_wavelet_scalogram_part_f32(from, n, t, &spec, &part, to));
+    else
+        EKPY_RUN(st, threads, ek_wavelet_scalogram_part_f64(from, n, t, &spec, &part, to));
+    if (st != EK_OK) {
+        Py_CLEAR(out);
+        ekpy_raise(st, &sig);
+    }
+done:
+    Py_XDECREF((PyObject *)x);
+    Py_XDECREF((PyObject *)freqs);
+    return (PyObject *)out;
+}
+
 PyMethodDef ekpy_wavelet_methods[] = {
     EKPY_METHOD("cwt", py_cwt),
     EKPY_METHOD("scalogram", py_scalogram),
     EKPY_METHOD("stacked_scalogram", py_stacked_scalogram),
+    EKPY_METHOD("wavelet_block", py_wavelet_block),
+    EKPY_METHOD("wavelet_part", py_wavelet_part),
     {NULL, NULL, 0, NULL},
 };

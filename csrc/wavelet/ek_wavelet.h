@@ -8,7 +8,11 @@
  * s = w0*fs/(2*pi*f) y[m] = 1/N * sum_{0 < k <= N/2} X[k] * psi(s*2*pi*k/N) * exp(2*pi*i*k*m/N),
  * psi(w) = 2*exp(-(w - w0)^2/2), of which the samples that lie on x are kept. A unit cosine of
  * frequency f gives |y| = 1, a constant gives 0. A NaN or an infinity makes every coefficient of
- * its signal (in `stacked`: of its lead and window) NaN. */
+ * its signal (in `stacked`: of its lead and window) NaN.
+ *
+ * Long signals (more than 131,072 samples, w0 >= 5) go through blocks that see their surroundings:
+ * linear time, no joint. There the sum over k ends at Nyquist in a smooth step (content of the last
+ * half percent below Nyquist is weighted down), and a NaN spoils the blocks that see it. */
 #ifndef EK_WAVELET_H
 #define EK_WAVELET_H
 #include "ek_core.h"
@@ -43,6 +47,31 @@ EK_CHECK ek_status ek_wavelet_scalogram_f32(const float *x, size_t n, size_t t,
 EK_CHECK ek_status ek_wavelet_scalogram_f64(const double *x, size_t n, size_t t,
                                             const ek_wavelet_spec *spec, size_t width, int power,
                                             double *out);
+
+/* A long signal in parts. step: outputs of a block; a part of t outputs, its first at a multiple of
+ * step, needs row = ceil(t/step)*step + length - step samples, the first of them `left` before its
+ * first output. x (n, row) -> out (n, rows, t), with the bits of the plain call on the whole. */
+EK_CHECK ek_status ek_wavelet_block(const ek_wavelet_spec *spec, int single, size_t *step,
+                                    size_t *length, size_t *left);
+EK_CHECK ek_status ek_wavelet_cwt_part_f32(const float *x, size_t n, size_t t,
+                                           const ek_wavelet_spec *spec, float *out);
+EK_CHECK ek_status ek_wavelet_cwt_part_f64(const double *x, size_t n, size_t t,
+                                           const ek_wavelet_spec *spec, double *out);
+
+/* Magnitude or power: of every output (width 0), out (n, rows, t); or columns first..last-1 of the
+ * `width` that a record of `total` samples has, if this part holds the samples from `begin` on: out
+ * (n, rows, last - first). */
+typedef struct {
+    size_t total, width, begin, first, last;
+    int power;
+} ek_part_columns;
+
+EK_CHECK ek_status ek_wavelet_scalogram_part_f32(const float *x, size_t n, size_t t,
+                                                 const ek_wavelet_spec *spec,
+                                                 const ek_part_columns *columns, float *out);
+EK_CHECK ek_status ek_wavelet_scalogram_part_f64(const double *x, size_t n, size_t t,
+                                                 const ek_wavelet_spec *spec,
+                                                 const ek_part_columns *columns, double *out);
 
 typedef enum { EK_STACK_RAW, EK_STACK_MINMAX, EK_STACK_LEAD } ek_stack_scale;
 

@@ -87,48 +87,64 @@ static void copy_all(const float *y, size_t t, ek_full_what what, float *out) {
         for (size_t i = 0; i < t; i++) out[i] = sqrtf(out[i]);
 }
 
+ek_status ek_full_scratch_make(const ek_full *full, ek_full_scratch *s, ek_arena *tmp) {
+    const size_t most = full->most_count + 2 * EK_FULL_WIDE;
+    s->z = ek_arena_f32(tmp, 2 * full->longest);
+    s->y = ek_arena_f32(tmp, 2 * full->longest);
+    s->re = ek_arena_f32(tmp, most);
+    s->im = ek_arena_f32(tmp, most);
+    if (!s->z || !s->y || !s->re || !s->im) return EK_ENOMEM;
+    memset(s->re, 0, most * sizeof *s->re); /* the slack is loaded, never used */
+    memset(s->im, 0, most * sizeof *s->im);
+    return EK_OK;
+}
+
+void ek_full_short(const ek_full_row *row, const float *spectrum, ek_full_scratch *s) {
+    const ek_full_table *table = row->table;
+    product(row, spectrum, s->z);
+    ek_fft_run_f32(table->backward, s->z, s->y);
+    for (size_t i = 0, from = table->start; table->taps && i < table->count; i++) {
+        s->re[i] = s->y[2 * from];
+        s->im[i] = s->y[2 * from + 1];
+        from = from + 1 < table->length ? from + 1 : 0;
+    }
+}
+
+void ek_full_row_f32(const ek_lane_plan *plan, const ek_full_row *row, ek_full_what what,
+                     const ek_full_scratch *s, ek_full_fn fn, float *out) {
+    if (row->table->taps == 0)
+        copy_all(s->y + 2 * row->table->bank->left, plan->key.t, what, out);
+    else
+        fn(plan, row, what, s->re, s->im, out);
+}
+
 static ek_status rows_body(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const full_job *j = ctx;
     const ek_lane_plan *plan = j->plan;
     const ek_full *full = plan->full;
     const size_t rows = plan->bank.rows, t = plan->key.t,
                  len = j->what == EK_FULL_COMPLEX ? 2 * t : t;
-    const size_t most = full->most_count + 2 * EK_FULL_WIDE;
-    float *z = ek_arena_f32(tmp, 2 * full->longest), *y = ek_arena_f32(tmp, 2 * full->longest);
-    float *re = ek_arena_f32(tmp, most), *im = ek_arena_f32(tmp, most);
-    if (!z || !y || !re || !im) return EK_ENOMEM;
-    memset(re, 0, most * sizeof *re); /* the slack is loaded, never used */
-    memset(im, 0, most * sizeof *im);
+    ek_full_scratch s;
+    const ek_status st = ek_full_scratch_make(full, &s, tmp);
+    if (st != EK_OK) return st;
     for (size_t item = begin; item < end; item++) {
         const size_t signal = item / rows;
         const ek_full_row *row = &full->row[item % rows];
-        const ek_full_table *table = row->table;
         float *out = j->out + item * len;
         if (!j->good[signal]) {
             for (size_t i = 0; i < len; i++) out[i] = NAN;
             continue;
         }
-        product(row,
-                row->near ? j->near_spectra + signal * j->near_stride
-                          : j->spectra + signal * j->stride,
-                z);
-        ek_fft_run_f32(table->backward, z, y);
-        if (table->taps == 0) {
-            copy_all(y + 2 * table->bank->left, t, j->what, out);
-            continue;
-        }
-        for (size_t i = 0, from = table->start; i < table->count; i++) {
-            re[i] = y[2 * from];
-            im[i] = y[2 * from + 1];
-            from = from + 1 < table->length ? from + 1 : 0;
-        }
-        j->fn(plan, row, j->what, re, im, out);
+        ek_full_short(row,
+                      row->near ? j->near_spectra + signal * j->near_stride
+                                : j->spectra + signal * j->stride,
+                      &s);
+        ek_full_row_f32(plan, row, j->what, &s, j->fn, out);
     }
     return EK_OK;
 }
 
-ek_status ek_full_transform(const float *x, size_t n, size_t t, const ek_wavelet_spec *spec,
-                            ek_full_what what, float *out) {
+ek_full_fn ek_full_pick(void) {
     static const struct {
         unsigned need;
         ek_full_fn fn;
@@ -137,13 +153,18 @@ ek_status ek_full_transform(const float *x, size_t n, size_t t, const ek_wavelet
         {EK_CPU_AVX2,   ek_full_row_avx2  },
         {0,             ek_full_row_ref   },
     };
+    return EK_PICK(ROWS);
+}
+
+ek_status ek_full_transform(const float *x, size_t n, size_t t, const ek_wavelet_spec *spec,
+                            ek_full_what what, float *out) {
     if (t == 0 || t > LONGEST) return EK_EINTERNAL;
     const ek_lane_key key = {.t = t, .window = t, .spec = spec};
     ek_lane_plan *plan;
     ek_status st = ek_lane_plan_get(&key, &plan);
     if (st != EK_OK) return st;
     ek_arena *tmp = ek_arena_borrow();
-    full_job j = {.plan = plan, .x = x, .what = what, .fn = EK_PICK(ROWS), .out = out};
+    full_job j = {.plan = plan, .x = x, .what = what, .fn = ek_full_pick(), .out = out};
     j.stride = (plan->bank.nfft + 2 + 15) / 16 * 16;
     j.near_stride = plan->near_bins ? (plan->near.nfft + 2 + 15) / 16 * 16 : 0;
     size_t chunk = CHUNK_FLOATS / (j.stride + j.near_stride) + 1;

@@ -53,9 +53,29 @@ void ek_full_row_avx2(const ek_lane_plan *, const ek_full_row *, ek_full_what, c
 void ek_full_row_avx512(const ek_lane_plan *, const ek_full_row *, ek_full_what, const float *,
                         const float *, float *);
 
+/* What one thread needs to transform rows: short spectrum and samples, then the samples that are
+ * read, apart (with taps). */
+typedef struct {
+    float *z, *y, *re, *im;
+} ek_full_scratch;
+
+EK_CHECK ek_status ek_full_scratch_make(const ek_full *full, ek_full_scratch *s, ek_arena *tmp);
+
+/* The row's short samples: s->y (taps 0) or s->re and s->im, from table->start on. */
+void ek_full_short(const ek_full_row *row, const float *spectrum, ek_full_scratch *s);
+
+/* The t samples of the row from the short ones. */
+void ek_full_row_f32(const ek_lane_plan *plan, const ek_full_row *row, ek_full_what what,
+                     const ek_full_scratch *s, ek_full_fn fn, float *out);
+ek_full_fn ek_full_pick(void);
+
 /* ek_wavelet_cwt_f32, or the scalogram of every sample; EK_EINTERNAL: not worth it for this length,
  * nothing was done. */
 EK_CHECK ek_status ek_full_transform(const float *x, size_t n, size_t t,
                                      const ek_wavelet_spec *spec, ek_full_what what, float *out);
+
+/* The same for the blocks of long signals; a block with a sample that is not finite gives NaN. */
+EK_CHECK ek_status ek_full_blocks(const float *x, const ek_wavelet_blocks *blocks,
+                                  const ek_wavelet_spec *spec, ek_full_what what, float *out);
 
 #endif

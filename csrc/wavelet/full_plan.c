@@ -51,7 +51,7 @@ static ek_status table_make(const ek_wavelet_bank *bank, size_t length, size_t o
     table->patterns = r / gcd(r, wide);
     const size_t begin = bank->left / r;
     table->start = (begin + length - (table->taps / 2 - 1)) % length;
-    table->count = (bank->left + vectors * wide - 1) / r - begin + table->taps + 1;
+    table->count = (bank->left + vectors * wide) / r - begin + table->taps + 1;
     table->base = ek_arena_alloc(memory, vectors, sizeof *table->base);
     table->index = ek_arena_alloc(memory, table->patterns * wide, sizeof *table->index);
     table->tap = ek_arena_f32(memory, table->patterns * table->taps * wide);

@@ -32,6 +32,9 @@ static void install_fork_handlers(void) {
 
 static int same(const ek_lane_key *a, const ek_lane_key *b) {
     const ek_wavelet_spec *s = a->spec, *r = b->spec;
+    if ((a->grid == NULL) != (b->grid == NULL) ||
+        (a->grid != NULL && (a->grid->length != b->grid->length || a->grid->left != b->grid->left)))
+        return 0;
     return a->t == b->t && a->window == b->window && a->width == b->width &&
            a->blocks == b->blocks && a->block_stride == b->block_stride && s->rows == r->rows &&
            s->fs == r->fs && s->w0 == r->w0 && s->pad == r->pad &&
@@ -82,6 +85,10 @@ static ek_status make(const ek_lane_key *key, ek_lane_plan **plan) {
         p->spec.freqs = freqs;
         p->key = *key;
         p->key.spec = &p->spec;
+        if (key->grid != NULL) {
+            p->grid = *key->grid;
+            p->key.grid = &p->grid;
+        }
         st = ek_lane_plan_make(p);
     }
     if (st != EK_OK) {

@@ -79,7 +79,7 @@ static void split(scalogram_job *j) {
 ek_status ek_lane_scalogram(const ek_lane_kernel *kernel, const float *x, size_t n, size_t t,
                             const ek_wavelet_spec *spec, size_t width, int power, float *out) {
     if (t == 0 || t > LONGEST / 2 || width > MOST_COLUMNS) return EK_EINTERNAL;
-    const ek_lane_key key = {t, t, width, 1, 0, spec};
+    const ek_lane_key key = {t, t, width, 1, 0, spec, NULL};
     ek_lane_plan *plan;
     ek_status st = ek_lane_plan_get(&key, &plan);
     if (st != EK_OK) return st;

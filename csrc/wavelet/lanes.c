@@ -177,10 +177,13 @@ ek_status ek_lane_plan_make(ek_lane_plan *plan) {
     enum { SLACK = 4 }; /* the gather works in blocks of four bins */
     const ek_wavelet_spec *spec = plan->key.spec;
     ek_arena *memory = plan->memory;
-    ek_status st = ek_wavelet_bank_make(plan->key.t, spec, EK_FFT_F32, &plan->bank, memory);
+    ek_status st =
+        plan->key.grid
+            ? ek_wavelet_bank_block(plan->key.grid, spec, EK_FFT_F32, &plan->bank, memory)
+            : ek_wavelet_bank_make(plan->key.t, spec, EK_FFT_F32, &plan->bank, memory);
     if (st == EK_OK && plan->key.width > 0) st = columns_make(&plan->key, &plan->columns, memory);
     if (st == EK_OK) st = ek_fft_get(EK_FFT_R2C, EK_FFT_F32, plan->bank.nfft, &plan->forward);
-    if (st == EK_OK) st = near_make(plan);
+    if (st == EK_OK && plan->key.grid == NULL) st = near_make(plan);
     if (st != EK_OK) return st;
     if (plan->key.width == 0) return ek_full_make(plan);
     ek_lane_table *tables = ek_arena_alloc(memory, spec->rows, sizeof *tables);

@@ -47,6 +47,7 @@ typedef struct {
 typedef struct {
     size_t t, window, width, blocks, block_stride;
     const ek_wavelet_spec *spec;
+    const ek_wavelet_grid *grid; /* a block of a long signal: t == grid->step, width 0 */
 } ek_lane_key;
 
 /* Immutable and shared once made. */
@@ -64,6 +65,7 @@ typedef struct ek_lane_plan {
     /* the cache's part */
     ek_lane_key key;
     ek_wavelet_spec spec;
+    ek_wavelet_grid grid;
     ek_arena *memory;
     size_t users;
     struct ek_lane_plan *next;

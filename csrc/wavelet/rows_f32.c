@@ -8,12 +8,24 @@
 #include "rows_impl.h"
 #include "full.h"
 
+static ek_status blocks_run(const float *x, const ek_wavelet_blocks *blocks,
+                            const ek_wavelet_spec *spec, int complex_out, int power, float *out) {
+    return ek_full_blocks(x, blocks, spec,
+                          complex_out ? EK_FULL_COMPLEX
+                          : power     ? EK_FULL_POWER
+                                      : EK_FULL_MAGNITUDE,
+                          out);
+}
+#include "parts_impl.h"
+
 /* With vectors: short transforms, of the columns or of every sample; else one full-length transform
  * per row. */
 ek_status ek_wavelet_cwt_f32(const float *x, size_t n, size_t t, const ek_wavelet_spec *spec,
                              float *out) {
+    ek_status st = long_signal(x, n, t, spec, t, 1, 0, out);
+    if (st != EK_EINTERNAL) return st;
     if (ek_lane_pick() != NULL && n > 0 && spec->rows > 0) {
-        const ek_status st = ek_full_transform(x, n, t, spec, EK_FULL_COMPLEX, out);
+        st = ek_full_transform(x, n, t, spec, EK_FULL_COMPLEX, out);
         if (st != EK_EINTERNAL) return st;
     }
     return transform(x, n, t, spec, t, 1, 0, out);
@@ -22,11 +34,12 @@ ek_status ek_wavelet_cwt_f32(const float *x, size_t n, size_t t, const ek_wavele
 ek_status ek_wavelet_scalogram_f32(const float *x, size_t n, size_t t, const ek_wavelet_spec *spec,
                                    size_t width, int power, float *out) {
     const ek_lane_kernel *kernel = ek_lane_pick();
+    ek_status st = long_signal(x, n, t, spec, width, 0, power, out);
+    if (st != EK_EINTERNAL) return st;
     if (kernel != NULL && n > 0 && spec->rows > 0) {
-        const ek_status st =
-            width == t
-                ? ek_full_transform(x, n, t, spec, power ? EK_FULL_POWER : EK_FULL_MAGNITUDE, out)
-                : ek_lane_scalogram(kernel, x, n, t, spec, width, power, out);
+        st = width == t
+                 ? ek_full_transform(x, n, t, spec, power ? EK_FULL_POWER : EK_FULL_MAGNITUDE, out)
+                 : ek_lane_scalogram(kernel, x, n, t, spec, width, power, out);
         if (st != EK_EINTERNAL) return st;
     }
     return transform(x, n, t, spec, width, 0, power, out);

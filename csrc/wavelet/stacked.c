@@ -187,10 +187,10 @@ ek_status ek_wavelet_stacked_f32(const float *x, size_t n, size_t leads, size_t 
     ek_arena *tmp = ek_arena_borrow();
     if (tmp == NULL) return EK_ENOMEM;
     const size_t windows = t / stack->window;
-    ek_lane_key key = {stack->window, stack->window, stack->width, 1, 0, spec};
+    ek_lane_key key = {stack->window, stack->window, stack->width, 1, 0, spec, NULL};
     if (stack->cwt_first)
         key = (ek_lane_key){
-            t, stack->window, stack->width, windows, leads * spec->rows * stack->width, spec};
+            t, stack->window, stack->width, windows, leads * spec->rows * stack->width, spec, NULL};
     ek_lane_plan *plan = NULL;
     ek_area rows, cols;
     stack_job j = {.x = x,

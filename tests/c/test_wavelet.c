@@ -87,6 +87,34 @@ static void rows(void) {
             }
 }
 
+/* A part of a long signal between guard pages: the reference's rows, a block and a bit, columns. */
+static void parts(void) {
+    enum { ROWS = 3 };
+    const double freqs[ROWS] = {1.0, 9.0, 49.0};
+    const ek_wavelet_spec spec = {freqs, ROWS, 100.0, 6.0, EK_PAD_REFLECT};
+    size_t step, length, left;
+    CHECK_STATUS(ek_wavelet_block(&spec, 1, &step, &length, &left), EK_OK);
+    const size_t t = step + 77, row = step + length;
+    const ek_part_columns part = {t, 50, 0, 0, 50, 0};
+    ek_guard x = ek_guarded(row * sizeof(float), 1);
+    ek_guard want = ek_guarded(2 * ROWS * t * sizeof(float), 0);
+    ek_guard got = ek_guarded(2 * ROWS * t * sizeof(float), 1);
+    ek_guard columns = ek_guarded(ROWS * 50 * sizeof(float), 1);
+    ek_noise(x.p, row, 3);
+    for (unsigned isa = 0; isa <= (EK_CPU_AVX2 | EK_CPU_AVX512); isa++) {
+        if ((isa & ~ek_cpu_available()) || isa == EK_CPU_AVX512) continue;
+        ek_cpu_use(isa);
+        CHECK_STATUS(ek_wavelet_cwt_part_f32(x.p, 1, t, &spec, isa ? got.p : want.p), EK_OK);
+        for (size_t i = 0; isa && i < 2 * ROWS * t; i++)
+            CHECK_CLOSE(((float *)got.p)[i], ((float *)want.p)[i], 5e-6);
+        CHECK_STATUS(ek_wavelet_scalogram_part_f32(x.p, 1, t, &spec, &part, columns.p), EK_OK);
+    }
+    ek_unguard(&x), ek_unguard(&want), ek_unguard(&got), ek_unguard(&columns);
+    ek_cpu_use(ek_cpu_available());
+    const ek_wavelet_spec wide = {freqs, ROWS, 100.0, 4.0, EK_PAD_REFLECT};
+    CHECK_STATUS(ek_wavelet_block(&wide, 1, &step, &length, &left), EK_EVALUE);
+}
+
 static void wrong_lengths_are_refused(void) {
     const double f = 5.0;
     const ek_wavelet_spec spec = {&f, 1, 100.0, 6.0, EK_PAD_REFLECT};
@@ -96,5 +124,5 @@ static void wrong_lengths_are_refused(void) {
     CHECK_STATUS(ek_wavelet_cwt_f32(x, 1, 0, &spec, out), EK_ESHAPE);
 }
 
-TEST_MAIN({"avx2", avx2}, {"avx512", avx512}, {"rows", rows},
+TEST_MAIN({"avx2", avx2}, {"avx512", avx512}, {"rows", rows}, {"parts", parts},
           {"wrong_lengths_are_refused", wrong_lengths_are_refused})
