@@ -206,7 +206,7 @@ def test_gelu_tanh(isa):
 
 
 @st.composite
-def lstm_cases(draw):
+def recurrent_cases(draw):
     return (
         draw(st.integers(0, 6)),
         draw(st.integers(1, 9)),
@@ -219,43 +219,50 @@ def lstm_cases(draw):
     )
 
 
-def test_lstm(isa):
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_recurrent(isa, cell):
+    make = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
+    states = 2 if cell == "lstm" else 1
+
     @grid
-    @given(lstm_cases())
+    @given(recurrent_cases())
     def run(case):
         n, time, features, hidden, bidirectional, layers, with_bias, with_state = case
         torch.manual_seed(0)
-        module = torch.nn.LSTM(
+        module = make(
             features, hidden, layers, with_bias, batch_first=True, bidirectional=bidirectional
         )
         weights = {k: v.numpy().copy() for k, v in module.state_dict().items()}
         x = numbers(n, time, features)
         d = 2 if bidirectional else 1
-        state = (
-            [numbers(layers * d, n, hidden, seed=s) for s in (1, 2)] if with_state else [None, None]
-        )
+        initial = [
+            numbers(layers * d, n, hidden, seed=s) if with_state else None
+            for s in range(1, states + 1)
+        ]
 
         def theirs(part):
-            def call(x, h, c):
+            def call(x, *state):
                 m = module.double() if x.dtype == torch.float64 else module.float()
-                out, (hn, cn) = m(x) if h is None else m(x, (h, c))
-                return (out, hn, cn)[part].detach()
+                given = (state if states == 2 else state[0]) if with_state else None
+                out, last = m(x, given)
+                return (out, *(last if states == 2 else (last,)))[part].detach()
 
             return call
 
-        options = {
-            "bidirectional": bidirectional,
-            "num_layers": layers,
-            "h0": state[0],
-            "c0": state[1],
-        }
+        options = {"bidirectional": bidirectional, "num_layers": layers}
+        options |= dict(zip(("h0", "c0"), initial))
+        call = getattr(ek.nn, cell)
         if n == 0:
-            assert ek.nn.lstm(x, weights, **options).shape == (0, time, d * hidden)
+            assert call(x, weights, **options).shape == (0, time, d * hidden)
             return
-        out, (h, c) = ek.nn.lstm(x, weights, hidden=hidden, return_state=True, **options)
-        for part, got in enumerate((out, h, c)):
-            check(got, theirs(part), x, *state)
-        assert np.array_equal(ek.nn.lstm(x, weights, threads=1, **options), out)
+        out, last = call(x, weights, hidden=hidden, return_state=True, **options)
+        for part, got in enumerate((out, *(last if states == 2 else (last,)))):
+            check(got, theirs(part), x, *initial)
+        assert np.array_equal(call(x, weights, threads=1, **options), out)
+        assert np.array_equal(
+            call(x[:1], weights, bidirectional=bidirectional, num_layers=layers),
+            call(x, weights, bidirectional=bidirectional, num_layers=layers)[:1],
+        )
 
     run()
 

@@ -5,6 +5,9 @@
 #include "tile_impl.h"
 #include "math_impl.h"
 #define EK_STRIP 8
+#define EK_RECUR_VECTORS                                                                           \
+    { 8, 8, 8, 4 }
+#define EK_RECUR_CASES EK_RECUR_TO_8(1) EK_RECUR_TO_8(2) EK_RECUR_TO_8(3) EK_RECUR_TO_4(4)
 #include "ops_impl.h"
 #include "winograd_impl.h"
 
@@ -24,6 +27,7 @@ static void tile(const ek_tile *t) {
 }
 
 const ek_nn_isa ek_nn_isa_avx512 = {
-    "avx512", EK_CPU_AVX512, VF,  10,  tile, dw_row,   max_window, mean_window, wino_in,
-    wino_out, lstm_block,    act, add, mul,  affine16, softmax,    layer_norm,
+    "avx512",    EK_CPU_AVX512, VF,       10,      tile,       dw_row,   max_window,
+    mean_window, wino_in,       wino_out, recur,   lstm_cell,  gru_cell, act,
+    add,         mul,           affine16, softmax, layer_norm,
 };

@@ -117,18 +117,32 @@ static float sigmoidf(float x) {
     return 1.0f / (1.0f + expf(-x));
 }
 
-static void lstm_block(const ek_lstm_block *b) {
-    for (size_t r = 0; r < b->rows; r++) {
-        float acc[4 * WIDTH];
-        for (size_t j = 0; j < 4 * WIDTH; j++) acc[j] = b->xg[r][b->xg_off + (ptrdiff_t)j];
-        for (size_t k = 0; k < b->hidden; k++)
-            for (size_t j = 0; j < 4 * WIDTH; j++) acc[j] += b->h[r][k] * b->w[k * 4 * WIDTH + j];
-        float *c = b->c[r] + b->c_off;
-        for (size_t j = 0; j < WIDTH; j++) {
-            c[j] = sigmoidf(acc[WIDTH + j]) * c[j] + sigmoidf(acc[j]) * tanhf(acc[2 * WIDTH + j]);
-            if (j < b->lanes)
-                b->out[r][b->out_off + (ptrdiff_t)j] = sigmoidf(acc[3 * WIDTH + j]) * tanhf(c[j]);
+static void recur(const ek_recur *p) {
+    for (size_t r = 0; r < p->rows; r++)
+        for (size_t j = 0; j < p->columns; j++) {
+            float sum = 0.0f;
+            for (size_t i = 0; i < p->hidden; i++) {
+                const size_t k = p->backwards ? p->hidden - 1 - i : i;
+                sum += p->h[r][k] * p->w[ek_recur_at(p->hidden, p->columns, WIDTH, k, j)];
+            }
+            p->to[r][j] = p->from[r][j] + sum;
         }
+}
+
+static void lstm_cell(const float *sums, size_t gate, float *cell, float *out, size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        const float *s = sums + j;
+        cell[j] = sigmoidf(s[gate]) * cell[j] + sigmoidf(s[0]) * tanhf(s[2 * gate]);
+        out[j] = sigmoidf(s[3 * gate]) * tanhf(cell[j]);
+    }
+}
+
+static void gru_cell(const float *sums, size_t gate, const float *xn, const float *h, float *out,
+                     size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        const float *s = sums + j;
+        const float fresh = tanhf(xn[j] + sigmoidf(s[0]) * s[2 * gate]);
+        out[j] = fresh + sigmoidf(s[gate]) * (h[j] - fresh);
     }
 }
 
@@ -188,6 +202,6 @@ static void layer_norm(const float *x, const float *scale, const float *shift, f
 }
 
 const ek_nn_isa ek_nn_isa_ref = {
-    "ref",    0,          WIDTH, ROWS, tile, dw_row,   max_window, mean_window, wino_in,
-    wino_out, lstm_block, act,   add,  mul,  affine16, softmax,    layer_norm,
+    "ref", 0,         WIDTH,    ROWS, tile, dw_row, max_window, mean_window, wino_in,    wino_out,
+    recur, lstm_cell, gru_cell, act,  add,  mul,    affine16,   softmax,     layer_norm,
 };

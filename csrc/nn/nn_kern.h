@@ -6,7 +6,7 @@
 #define EK_NN_KERN_H
 #include "ek_core.h"
 
-enum { EK_LANES = 16, EK_TILE_ROWS = 10, EK_LSTM_ROWS = 4 };
+enum { EK_LANES = 16, EK_TILE_ROWS = 10, EK_RECUR_ROWS = 4, EK_RECUR_PANEL = 8 };
 
 typedef enum {
     EK_ACT_NONE,
@@ -71,17 +71,28 @@ typedef struct {
     size_t lanes; /* channels to write */
 } ek_window;
 
-/* One time step of one LSTM block of `width` hidden units for up to EK_LSTM_ROWS sequences. */
+/* One time step's recurrent product of up to EK_RECUR_ROWS sequences:
+ * to[r][j] = from[r][j] + sum_k h[r][k] * w[k][j], k in order. `to` has room for whole vectors. The
+ * weights lie in panels of up to EK_RECUR_PANEL vectors, as equal as can be, (hidden, vectors)
+ * each: one stream from memory to the multipliers. */
 typedef struct {
-    const float *const *h; /* previous hidden rows */
-    const float *const
-        *xg; /* input part of the gates with both biases: i, f, g, o of this block, width each */
-    float *const *c;   /* cell state of this block, width floats, updated */
-    float *const *out; /* where this block's hidden units go */
-    const float *w;    /* (hidden, 4*width) */
-    ptrdiff_t xg_off, c_off, out_off;
-    size_t rows, hidden, lanes;
-} ek_lstm_block;
+    const float *const *h;
+    const float *const *from;
+    float *const *to;
+    const float *w; /* zeros from `columns` to the next whole vector */
+    size_t rows, hidden, columns;
+    int backwards; /* walk panels and k from the last to the first */
+} ek_recur;
+
+/* Where the weight of h[k] in column j lies, for vectors of `width` floats. */
+static inline size_t ek_recur_at(size_t hidden, size_t columns, size_t width, size_t k, size_t j) {
+    const size_t vectors = (columns + width - 1) / width, v = j / width;
+    const size_t panels = (vectors + EK_RECUR_PANEL - 1) / EK_RECUR_PANEL;
+    size_t i = v * panels / vectors;
+    while (vectors * (i + 1) / panels <= v) i++;
+    const size_t begin = vectors * i / panels, wide = vectors * (i + 1) / panels - begin;
+    return (begin * hidden + k * wide) * width + j - begin * width;
+}
 
 /* A row of n 2x2 output tiles in one block of 16 channels, from their 16 points. */
 typedef struct {
@@ -108,7 +119,13 @@ typedef struct {
     /* 4x4 patches two columns apart of a row of n tiles -> 16 points, `point` floats apart */
     void (*wino_in)(const float *x, size_t pitch, size_t n, float *v, size_t point);
     void (*wino_out)(const ek_wino_out *o);
-    void (*lstm_block)(const ek_lstm_block *b);
+    void (*recur)(const ek_recur *p);
+    /* n units of a cell from the sums of its gates, `gate` floats apart: i f g o for the LSTM,
+     * whose cell state is updated in place; r z n for the GRU, where xn is the input's part of n
+     * and the sum holds the state's */
+    void (*lstm_cell)(const float *sums, size_t gate, float *cell, float *out, size_t n);
+    void (*gru_cell)(const float *sums, size_t gate, const float *xn, const float *h, float *out,
+                     size_t n);
     void (*act)(ek_act kind, float param, float *x, size_t n);         /* in place */
     void (*add)(const float *x, const float *y, float *out, size_t n); /* out may be x or y */
     void (*mul)(const float *x, const float *y, float *out, size_t n);

@@ -89,46 +89,95 @@ static void mean_window(const ek_window *w) {
     }
 }
 
-ALWAYS void lstm_rows(const ek_lstm_block *b, const size_t rows) {
-    vf acc[EK_LSTM_ROWS][4];
-    const float *h[EK_LSTM_ROWS], *w = b->w;
+/* Columns first.. of the sums, nv vectors of them, whose weights lie `pitch` floats apart. */
+ALWAYS void recur_of(const ek_recur *p, const float *w, ptrdiff_t pitch, size_t first,
+                     const size_t rows, const size_t nv) {
+    vf acc[EK_RECUR_ROWS][8];
+    const ptrdiff_t step = p->backwards ? -1 : 1;
+    ptrdiff_t at_h = 0;
+    if (p->backwards) {
+        at_h = (ptrdiff_t)p->hidden - 1;
+        w += at_h * pitch;
+        pitch = -pitch;
+    }
 #pragma GCC unroll 4
     for (size_t r = 0; r < rows; r++) {
-        h[r] = b->h[r];
-#pragma GCC unroll 4
-        for (size_t g = 0; g < 4; g++) acc[r][g] = vf_load(b->xg[r] + b->xg_off + g * VF);
+#pragma GCC unroll 8
+        for (size_t v = 0; v < nv; v++) acc[r][v] = vf_set1(0.0f);
     }
-    for (size_t k = 0; k < b->hidden; k++, w += 4 * VF) {
-        vf wv[4];
+    for (size_t k = 0; k < p->hidden; k++, w += pitch, at_h += step) {
+        vf x[EK_RECUR_ROWS];
 #pragma GCC unroll 4
-        for (size_t g = 0; g < 4; g++) wv[g] = vf_load(w + g * VF);
+        for (size_t r = 0; r < rows; r++) x[r] = vf_bcast(p->h[r] + at_h);
+#pragma GCC unroll 8
+        for (size_t v = 0; v < nv; v++) {
+            const vf wv = vf_load(w + v * VF);
 #pragma GCC unroll 4
-        for (size_t r = 0; r < rows; r++) {
-            const vf x = vf_bcast(h[r] + k);
-#pragma GCC unroll 4
-            for (size_t g = 0; g < 4; g++) acc[r][g] = vf_fma(x, wv[g], acc[r][g]);
+            for (size_t r = 0; r < rows; r++) acc[r][v] = vf_fma(x[r], wv, acc[r][v]);
         }
     }
 #pragma GCC unroll 4
     for (size_t r = 0; r < rows; r++) {
-        float *c = b->c[r] + b->c_off;
-        const vf keep = vf_mul(vf_sigmoid(acc[r][1]), vf_load(c));
-        const vf cell = vf_fma(vf_sigmoid(acc[r][0]), vf_tanh(acc[r][2]), keep);
-        vf_store(c, cell);
-        const vf y = vf_mul(vf_sigmoid(acc[r][3]), vf_tanh(cell));
-        if (b->lanes >= VF)
-            vf_store(b->out[r] + b->out_off, y);
-        else
-            vf_store_n(b->out[r] + b->out_off, y, b->lanes);
+#pragma GCC unroll 8
+        for (size_t v = 0; v < nv; v++) {
+            const size_t at = first + v * VF, left = p->columns - at;
+            const float *from = p->from[r] + at;
+            vf_store(p->to[r] + at,
+                     vf_add(acc[r][v], left < VF ? vf_load_n(from, left) : vf_load(from)));
+        }
     }
 }
 
-static void lstm_block(const ek_lstm_block *b) {
-    switch (b->rows) {
-    case 1: lstm_rows(b, 1); break;
-    case 2: lstm_rows(b, 2); break;
-    case 3: lstm_rows(b, 3); break;
-    default: lstm_rows(b, 4);
+/* Vectors of sums that stay in registers beside the weights, for 1 to 4 rows. */
+static const unsigned char RECUR_VECTORS[EK_RECUR_ROWS] = EK_RECUR_VECTORS;
+
+#define EK_RECUR_CASE(R, V)                                                                        \
+    case 16 * R + V:                                                                               \
+        recur_of(p, w, pitch, first, R, V);                                                        \
+        break;
+#define EK_RECUR_TO_2(R) EK_RECUR_CASE(R, 1) EK_RECUR_CASE(R, 2)
+#define EK_RECUR_TO_4(R) EK_RECUR_TO_2(R) EK_RECUR_CASE(R, 3) EK_RECUR_CASE(R, 4)
+#define EK_RECUR_TO_8(R)                                                                           \
+    EK_RECUR_TO_4(R)                                                                               \
+    EK_RECUR_CASE(R, 5) EK_RECUR_CASE(R, 6) EK_RECUR_CASE(R, 7) EK_RECUR_CASE(R, 8)
+
+static void recur(const ek_recur *p) {
+    const size_t vectors = (p->columns + VF - 1) / VF;
+    const size_t panels = (vectors + EK_RECUR_PANEL - 1) / EK_RECUR_PANEL;
+    for (size_t q = 0; q < panels; q++) {
+        const size_t i = p->backwards ? panels - 1 - q : q;
+        const size_t begin = vectors * i / panels, wide = vectors * (i + 1) / panels - begin;
+        const size_t most = RECUR_VECTORS[p->rows - 1];
+        const ptrdiff_t pitch = (ptrdiff_t)(wide * VF);
+        for (size_t v = 0; v < wide; v += most) {
+            const size_t nv = wide - v < most ? wide - v : most, first = (begin + v) * VF;
+            const float *w = p->w + begin * VF * p->hidden + v * VF;
+            switch (16 * p->rows + nv) { EK_RECUR_CASES }
+        }
+    }
+}
+
+static void lstm_cell(const float *sums, size_t gate, float *cell, float *out, size_t n) {
+    for (size_t j = 0; j < n; j += VF) {
+        const size_t m = n - j < VF ? n - j : VF;
+        const float *s = sums + j;
+        const vf i = vf_sigmoid(vf_load_n(s, m)), f = vf_sigmoid(vf_load_n(s + gate, m));
+        const vf g = vf_tanh(vf_load_n(s + 2 * gate, m)),
+                 o = vf_sigmoid(vf_load_n(s + 3 * gate, m));
+        const vf c = vf_fma(i, g, vf_mul(f, vf_load_n(cell + j, m)));
+        vf_store_n(cell + j, c, m);
+        vf_store_n(out + j, vf_mul(o, vf_tanh(c)), m);
+    }
+}
+
+static void gru_cell(const float *sums, size_t gate, const float *xn, const float *h, float *out,
+                     size_t n) {
+    for (size_t j = 0; j < n; j += VF) {
+        const size_t m = n - j < VF ? n - j : VF;
+        const float *s = sums + j;
+        const vf r = vf_sigmoid(vf_load_n(s, m)), z = vf_sigmoid(vf_load_n(s + gate, m));
+        const vf fresh = vf_tanh(vf_fma(r, vf_load_n(s + 2 * gate, m), vf_load_n(xn + j, m)));
+        vf_store_n(out + j, vf_fma(z, vf_sub(vf_load_n(h + j, m), fresh), fresh), m);
     }
 }
 

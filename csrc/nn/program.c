@@ -16,10 +16,10 @@ struct ek_nn {
 };
 
 static const ek_nn_op *const OPS[] = {
-    &ek_nn_conv,   &ek_nn_linear,  &ek_nn_depthwise,  &ek_nn_conv_any,
-    &ek_nn_pool,   &ek_nn_layout,  &ek_nn_act,        &ek_nn_binary,
-    &ek_nn_affine, &ek_nn_softmax, &ek_nn_layer_norm, &ek_nn_reduce,
-    &ek_nn_lstm,   &ek_nn_permute, &ek_nn_concat,     &ek_nn_winograd,
+    &ek_nn_conv,      &ek_nn_linear,  &ek_nn_depthwise,  &ek_nn_conv_any,
+    &ek_nn_pool,      &ek_nn_layout,  &ek_nn_act,        &ek_nn_binary,
+    &ek_nn_affine,    &ek_nn_softmax, &ek_nn_layer_norm, &ek_nn_reduce,
+    &ek_nn_recurrent, &ek_nn_permute, &ek_nn_concat,     &ek_nn_winograd,
 };
 
 static const ek_nn_isa *pick_isa(void) {
@@ -234,6 +234,7 @@ typedef struct {
     const ek_nn *p;
     float *const *arrays;
     size_t n, first; /* samples in all; the first one of this part */
+    size_t block;    /* samples that go through the steps together */
     double *times;
 } run_job;
 
@@ -252,8 +253,8 @@ static ek_status run_blocks(void *ctx, size_t begin, size_t end, ek_arena *tmp) 
     float *arena = ek_arena_f32(tmp, p->arena);
     ek_status st = arena == NULL ? EK_ENOMEM : EK_OK;
     for (size_t b = begin; b < end && st == EK_OK; b++) {
-        const size_t sample = j->first + b * p->block;
-        const size_t n = j->n - sample < p->block ? j->n - sample : p->block;
+        const size_t sample = j->first + b * j->block;
+        const size_t n = j->n - sample < j->block ? j->n - sample : j->block;
         place(j, sample, arena, base);
         const ek_nn_call call = {p, p->isa, base, n, 1};
         for (size_t i = 0; i < p->nsteps && st == EK_OK; i++) {
@@ -348,7 +349,7 @@ static ek_status run_shared(const run_job *j, size_t sample, size_t threads) {
             atomic_init(&shares[i].done, 0);
         }
         place(j, sample, arena, base);
-        const size_t n = j->n - sample < p->block ? j->n - sample : p->block;
+        const size_t n = j->n - sample < j->block ? j->n - sample : j->block;
         const ek_nn_call call = {p, p->isa, base, n, threads};
         crew_job c = {.p = p, .call = &call, .shares = shares};
         atomic_init(&c.failed, 0);
@@ -360,9 +361,11 @@ static ek_status run_shared(const run_job *j, size_t sample, size_t threads) {
 
 ek_status ek_nn_run(const ek_nn *p, size_t n, float *const *arrays, double *times) {
     if (p->slots > MAX_SLOTS) return EK_EVALUE;
-    run_job j = {p, arrays, n, 0, times};
     const size_t threads = times ? 1 : ek_threads_now();
-    const size_t blocks = ek_nn_ceil(n, p->block);
+    const size_t even =
+        ek_nn_ceil(n ? n : 1, threads); /* a small batch is spread over the threads */
+    run_job j = {p, arrays, n, 0, even < p->block ? even : p->block, times};
+    const size_t blocks = ek_nn_ceil(n, j.block);
     if (times) {
         ek_arena *tmp = ek_arena_borrow();
         const ek_status st = tmp == NULL ? EK_ENOMEM : run_blocks(&j, 0, blocks, tmp);
@@ -373,6 +376,6 @@ ek_status ek_nn_run(const ek_nn *p, size_t n, float *const *arrays, double *time
     const size_t whole = blocks / threads * threads;
     ek_status st = ek_parallel_for(whole, 1, run_blocks, &j);
     for (size_t b = whole; b < blocks && st == EK_OK; b++)
-        st = run_shared(&j, b * p->block, threads);
+        st = run_shared(&j, b * j.block, threads);
     return st;
 }

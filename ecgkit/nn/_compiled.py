@@ -331,9 +331,12 @@ def _block(plan) -> int:
     """Samples that go through the steps together: several where a layer's weights outweigh its
     few rows."""
 
-    def weighs(op, _bufs, ints, _reals, arrays) -> bool:
-        return ints[0] < 4 and (op == "lstm" or (op == "linear" and arrays[0].size > 1 << 16))
+    def few_rows(op, _bufs, ints, _reals, arrays) -> bool:
+        return ints[0] < 4 and (op == "recurrent" or (op == "linear" and arrays[0].size > 1 << 16))
 
-    if not any(s[0] in ("lstm", "linear") and weighs(*s) for s in plan.steps):
-        return 1
-    return int(min(8, max(1, (1 << 20) // max(1, plan.arena))))
+    found = {s[0] for s in plan.steps if s[0] in ("recurrent", "linear") and few_rows(*s)}
+    room = max(1, plan.arena)
+    block = min(8, (1 << 20) // room) if found else 1
+    if "recurrent" in found:  # four sequences share every weight read: worth more memory
+        block = max(block, min(4, (1 << 25) // room))
+    return max(1, block)

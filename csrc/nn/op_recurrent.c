@@ -1,0 +1,147 @@
+/* The recurrent part of one LSTM or GRU layer. The input part, x W_ih^T and the biases that can be
+ * added beforehand, is a linear step before it.
+ *   recurrent   bufs sums, out, [h0], [c0], [hn], [cn]   ints items, time, directions, hidden,
+ *               gates (4: LSTM, i f g o; 3: GRU, r z n)
+ *               arrays weight_hh (gates*hidden, hidden) per direction; GRU: then the state's bias
+ *               of gate n (hidden) per direction
+ *               sums (items, time, directions, gates, hidden); out (items, time,
+ *               directions*hidden); h0 c0 hn cn (items, directions, hidden), c0 cn of LSTMs alone
+ * A unit is one direction of up to four sequences: two cores take a direction each. */
+#include "nn_step.h"
+#include <string.h>
+
+enum { GRU = 3, LSTM = 4, POLL = 256 };
+
+typedef struct {
+    size_t items, time, directions, hidden, gates, pitch;
+    float weight[]; /* (directions, hidden * pitch), then (directions, hidden) biases */
+} recurrent_data;
+
+static ek_status recurrent_init(ek_nn_step *s, const ek_nn_args *a) {
+    if (a->nbufs != 6 || a->nints != 5 || s->buf[0] == NULL || s->buf[1] == NULL) return EK_EVALUE;
+    for (size_t i = 0; i < 5; i++)
+        if (a->ints[i] < 1 || a->ints[i] > INT32_MAX) return EK_EVALUE;
+    const size_t items = (size_t)a->ints[0], time = (size_t)a->ints[1], dirs = (size_t)a->ints[2],
+                 hidden = (size_t)a->ints[3], gates = (size_t)a->ints[4];
+    const int gru = gates == GRU;
+    if ((!gru && gates != LSTM) || dirs > 2 || a->narrays != (gru ? 2 : 1) * dirs ||
+        (gru && (s->buf[3] || s->buf[5])))
+        return EK_EVALUE;
+    const size_t width = s->isa->width, pitch = ek_nn_ceil(gates * hidden, width) * width;
+    size_t steps, weights, sums, states, floats;
+    if (__builtin_mul_overflow(items, time, &steps) ||
+        __builtin_mul_overflow(items * dirs, hidden, &states) ||
+        __builtin_mul_overflow(hidden * dirs, pitch, &weights) ||
+        __builtin_mul_overflow(steps, dirs * gates * hidden, &sums) ||
+        __builtin_add_overflow(weights, dirs * hidden, &floats) || floats > ((size_t)1 << 40))
+        return EK_EVALUE;
+    for (size_t i = 0; i < 6; i++) {
+        const ek_nn_buf *b = s->buf[i];
+        if (b == NULL) continue;
+        if (b->lanes != 1 || ek_nn_has_border(b)) return EK_EVALUE;
+        if (b->size != (i == 0 ? sums : i == 1 ? steps * dirs * hidden : states)) return EK_EVALUE;
+    }
+    for (size_t i = 0; i < a->narrays; i++)
+        if (a->lengths[i] != (i < dirs ? gates * hidden * hidden : hidden)) return EK_EVALUE;
+    s->data_bytes = sizeof(recurrent_data) + floats * sizeof(float);
+    recurrent_data *l = s->data = ek_aligned_alloc(s->data_bytes);
+    if (l == NULL) return EK_ENOMEM;
+    *l = (recurrent_data){items, time, dirs, hidden, gates, pitch};
+    memset(l->weight, 0, floats * sizeof(float));
+    for (size_t d = 0; d < dirs; d++) {
+        float *w = l->weight + d * hidden * pitch;
+        for (size_t j = 0; j < gates * hidden; j++)
+            for (size_t k = 0; k < hidden; k++)
+                w[ek_recur_at(hidden, gates * hidden, width, k, j)] = a->arrays[d][j * hidden + k];
+        if (gru) memcpy(l->weight + weights + d * hidden, a->arrays[dirs + d], hidden * 4);
+    }
+    return EK_OK;
+}
+
+static size_t recurrent_units(const ek_nn_step *s, const ek_nn_call *c) {
+    const recurrent_data *l = s->data;
+    return l->directions * ek_nn_ceil(c->n * l->items, EK_RECUR_ROWS);
+}
+
+/* Up to EK_RECUR_ROWS sequences of one direction, from the first time step to the last. */
+typedef struct {
+    size_t dir, first, rows;
+    float *sums[EK_RECUR_ROWS], *cell[EK_RECUR_ROWS];
+    const float *h[EK_RECUR_ROWS];
+} group;
+
+static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, group *g) {
+    const recurrent_data *l = s->data;
+    const size_t hidden = l->hidden, all_sums = l->gates * hidden;
+    const float *bias = l->weight + l->directions * hidden * l->pitch + g->dir * hidden;
+    float *const out = ek_nn_at(c, s->buf[1]);
+    const float *const given = ek_nn_at(c, s->buf[0]);
+    const float *from[EK_RECUR_ROWS];
+    ek_recur p = {.h = g->h,
+                  .from = from,
+                  .to = g->sums,
+                  .w = l->weight + g->dir * hidden * l->pitch,
+                  .rows = g->rows,
+                  .hidden = hidden,
+                  .columns = all_sums};
+    for (size_t i = 0; i < l->time; i++) {
+        const size_t t = g->dir == 0 ? i : l->time - 1 - i;
+        const float *x[EK_RECUR_ROWS];
+        for (size_t r = 0; r < g->rows; r++) {
+            x[r] = given + (((g->first + r) * l->time + t) * l->directions + g->dir) * all_sums;
+            from[r] = x[r];
+            if (l->gates == LSTM) continue;
+            memcpy(g->sums[r], x[r], 2 * hidden * sizeof(float)); /* r and z; n has its own bias */
+            memcpy(g->sums[r] + 2 * hidden, bias, hidden * sizeof(float));
+            from[r] = g->sums[r];
+        }
+        p.backwards =
+            i % 2; /* what the last step read last, still in the first cache, comes first */
+        s->isa->recur(&p);
+        for (size_t r = 0; r < g->rows; r++) {
+            float *o = out + (((g->first + r) * l->time + t) * l->directions + g->dir) * hidden;
+            if (l->gates == LSTM)
+                s->isa->lstm_cell(g->sums[r], hidden, g->cell[r], o, hidden);
+            else
+                s->isa->gru_cell(g->sums[r], hidden, x[r] + 2 * hidden, g->h[r], o, hidden);
+            g->h[r] = o;
+        }
+        if (i % POLL == POLL - 1) {
+            const ek_status st = ek_poll();
+            if (st != EK_OK) return st;
+        }
+    }
+    return EK_OK;
+}
+
+static ek_status recurrent_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
+                               ek_arena *tmp) {
+    const recurrent_data *l = s->data;
+    const size_t hidden = l->hidden, bytes = hidden * sizeof(float), all = c->n * l->items;
+    float *scratch = ek_arena_f32(tmp, EK_RECUR_ROWS * (l->pitch + hidden) + hidden);
+    if (scratch == NULL) return EK_ENOMEM;
+    float *cells = scratch + EK_RECUR_ROWS * l->pitch, *zero = cells + EK_RECUR_ROWS * hidden;
+    memset(zero, 0, bytes);
+    ek_status st = EK_OK;
+    for (size_t u = begin; u < end && st == EK_OK; u++) {
+        group g = {.dir = u % l->directions, .first = u / l->directions * EK_RECUR_ROWS};
+        g.rows = all - g.first < EK_RECUR_ROWS ? all - g.first : EK_RECUR_ROWS;
+        memset(cells, 0, EK_RECUR_ROWS * bytes);
+        for (size_t r = 0; r < g.rows; r++) {
+            const size_t state = ((g.first + r) * l->directions + g.dir) * hidden;
+            g.sums[r] = scratch + r * l->pitch;
+            g.cell[r] = cells + r * hidden;
+            g.h[r] = s->buf[2] ? ek_nn_at(c, s->buf[2]) + state : zero;
+            if (s->buf[3]) memcpy(g.cell[r], ek_nn_at(c, s->buf[3]) + state, bytes);
+        }
+        st = walk(s, c, &g);
+        for (size_t r = 0; r < g.rows && st == EK_OK; r++) {
+            const size_t state = ((g.first + r) * l->directions + g.dir) * hidden;
+            if (s->buf[4]) memcpy(ek_nn_at(c, s->buf[4]) + state, g.h[r], bytes);
+            if (s->buf[5]) memcpy(ek_nn_at(c, s->buf[5]) + state, g.cell[r], bytes);
+        }
+    }
+    return st;
+}
+
+const ek_nn_op ek_nn_recurrent = {"recurrent", recurrent_init, recurrent_units, recurrent_run};
