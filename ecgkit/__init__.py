@@ -14,6 +14,7 @@ from . import errors
 from ._config import get_threads, set_threads, show_config
 from .errors import (
     ContractError,
+    ConversionError,
     EcgkitError,
     FormatError,
     LayoutError,
@@ -44,9 +45,9 @@ _NAMES = {
 }
 
 __all__ = [
-    "ContractError", "EcgkitError", "FormatError", "LayoutError", "LeadError", "MissingExtraError",
-    "OutputError", "RateError", "UnitError", "WeightsError", "errors", "get_threads", "set_threads",
-    "show_config", "simd", *_MODULES, *_NAMES,
+    "ContractError", "ConversionError", "EcgkitError", "FormatError", "LayoutError", "LeadError",
+    "MissingExtraError", "OutputError", "RateError", "UnitError", "WeightsError", "errors",
+    "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ContractError",
+    "ConversionError",
     "EcgkitError",
     "FormatError",
     "LayoutError",
@@ -40,6 +41,10 @@ class RateError(EcgkitError, ValueError):
 
 class ContractError(EcgkitError, ValueError):
     """Input breaks a model's preprocessing contract (NaN, too short, ...)."""
+
+
+class ConversionError(EcgkitError, ValueError):
+    """A network of another framework cannot become a program: names the place, the op and why."""
 
 
 class WeightsError(EcgkitError, ValueError):

@@ -1,0 +1,294 @@
+"""From the ops of a framework's graph to builder calls: shapes and arithmetic.
+
+Every method takes and returns :class:`Value`; axes and shapes are those of the graph.
+"""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .._graph import Node, Tensor
+from ..program import Program
+from ._names import unique
+from ._value import Frame, Refusal, Value, constant
+
+_JOINED = 7  # tensors that one concatenation of the engine takes
+
+
+class Emitter(Frame):
+    """Adds the ops of a graph to a program."""
+
+    def __init__(self, program: Program, batch: int):
+        super().__init__(batch)
+        self.p = program
+
+    # ---- plumbing
+
+    def tensor(self, v: Value) -> Tensor:
+        """The program's tensor of a value."""
+        if v.tensor is None:
+            raise Refusal("a constant stands where the network's values are wanted")
+        return v.tensor
+
+    def value(self, t: Tensor, shape: Sequence[int], axis: int | None, outer: int = 1) -> Value:
+        """A new value, its shape checked against the program's."""
+        v = Value(tuple(int(s) for s in shape), tensor=t, axis=axis, outer=outer)
+        if self.sample(v) != t.shape:
+            raise AssertionError(f"{v} does not have the sample shape {t.shape}")
+        return v
+
+    def like(self, v: Value, t: Tensor) -> Value:
+        """A value of the same shape."""
+        return self.value(t, v.shape, v.axis, v.outer)
+
+    def rename(self, added: Sequence[Node], label: str) -> None:
+        """Call the last of some new layers ``label``, the ones before it after it and their op."""
+        names = self.p._names
+        names -= {n.name for n in added}
+        for node in (added[-1], *added[:-1]):
+            node.name = unique(label if node is added[-1] else f"{label}.{node.op}", names)
+            names.add(node.name)
+
+    @staticmethod
+    def weights(what: str, v: Value | None) -> Any:
+        """The numbers of a constant, which ``what`` must be."""
+        if v is None:
+            return None
+        if v.const is None:
+            raise Refusal(
+                f"{what} is computed by the network, not a constant",
+                "only stored weights can be packed",
+            )
+        return v.const
+
+    # ---- shapes
+
+    def reshape(self, v: Value, shape: Sequence[int]) -> Value:
+        """The same numbers in another shape; one axis may be -1."""
+        shape = _resolve(v.shape, shape)
+        if v.const is not None:
+            return constant(v.const.reshape(shape))
+        if v.shape == shape:
+            return v
+        if v.axis is None:
+            return self.value(self.p.reshape(self.tensor(v), shape), shape, None)
+        axis, outer = self.place(shape, self.digit(v))
+        out = Value(shape, axis=axis, outer=outer)
+        t = self.tensor(v)
+        if t.shape != self.sample(out):
+            t = self.p.reshape(t, self.sample(out))
+        return self.value(t, shape, axis, outer)
+
+    def squeeze(self, v: Value, ds: Sequence[int]) -> Value:
+        """Axes of length 1 disappear; others among ``ds`` stay."""
+        gone = {self.wrap(v, d) for d in ds}
+        gone = {d for d in gone if v.shape[d] == 1 and d != v.axis}
+        shape = tuple(s for d, s in enumerate(v.shape) if d not in gone)
+        if v.const is not None:
+            return constant(v.const.reshape(shape))
+        axis = None if v.axis is None else v.axis - sum(d < v.axis for d in gone)
+        return self._renamed(v, shape, axis)
+
+    def unsqueeze(self, v: Value, ds: Sequence[int]) -> Value:
+        """New axes of length 1, counted in the result."""
+        n = len(v.shape) + len(ds)
+        if any(not -n <= d < n for d in ds) or len({d % n for d in ds}) != len(ds):
+            raise Refusal(f"axes {tuple(ds)} cannot be added to shape {v.shape}")
+        new = {d % n for d in ds}
+        old = iter(range(len(v.shape)))
+        source = [None if d in new else next(old) for d in range(n)]
+        shape = tuple(1 if s is None else v.shape[s] for s in source)
+        if v.const is not None:
+            return constant(v.const.reshape(shape))
+        axis = None if v.axis is None else source.index(v.axis)
+        return self._renamed(v, shape, axis)
+
+    def _renamed(self, v: Value, shape: tuple[int, ...], axis: int | None) -> Value:
+        """The same numbers where only axes of length 1 came or went."""
+        out = Value(shape, axis=axis, outer=v.outer)
+        t = self.tensor(v)
+        if t.shape != self.sample(out):
+            t = self.p.reshape(t, self.sample(out))
+        return self.value(t, shape, axis, v.outer)
+
+    def flatten(self, v: Value, start: int = 0, end: int = -1) -> Value:
+        """Axes ``start`` to ``end`` (inclusive) become one."""
+        start, end = self.wrap(v, start), self.wrap(v, end)
+        middle = prod(v.shape[start : end + 1])
+        return self.reshape(v, (*v.shape[:start], middle, *v.shape[end + 1 :]))
+
+    def permute(self, v: Value, order: Sequence[int]) -> Value:
+        """Axes in another order."""
+        order = [self.wrap(v, d) for d in order]
+        if sorted(order) != list(range(len(v.shape))):
+            raise Refusal(f"axes {tuple(order)} do not permute shape {v.shape}")
+        if v.const is not None:
+            return constant(v.const.transpose(order))
+        shape = tuple(v.shape[d] for d in order)
+        axis = None if v.axis is None else order.index(v.axis)
+        if order == list(range(len(order))):
+            return v
+        kept = [self.axis(v, d) if d != v.axis else d for d in order]
+        if self.dropped(v):
+            kept = [self.axis(v, d) for d in order if d != v.axis]
+        t = self.tensor(v)
+        if kept != list(range(len(kept))):
+            t = self.p.transpose(t, kept)
+        return self.value(t, shape, axis, v.outer)
+
+    def leading(self, v: Value) -> Value:
+        """The batch's axis in front."""
+        if v.axis is None:
+            return v
+        order = [d for d in range(len(v.shape)) if d != v.axis]
+        return self.permute(v, [v.axis, *order])
+
+    def slice(self, v: Value, d: int, start: int, stop: int, step: int = 1) -> Value:
+        """``v[..., start:stop:step, ...]`` along axis ``d``, as Python's slices."""
+        d = self.wrap(v, d)
+        n = v.shape[d]
+        picked = range(*slice(start, stop, step).indices(n))
+        if picked == range(n):
+            return v
+        shape = (*v.shape[:d], len(picked), *v.shape[d + 1 :])
+        if v.const is not None:
+            return constant(v.const[(slice(None),) * d + (slice(start, stop, step),)])
+        if not picked:
+            raise Refusal(f"the slice {start}:{stop}:{step} of axis {d} of {v.shape} is empty")
+        at = self.axis(v, d, "the slice")
+        if step < 0:
+            return self.take(v, np.array(picked), d)
+        t = self.p.slice(self.tensor(v), at, start, stop, step)
+        return self.value(t, shape, v.axis, v.outer)
+
+    def select(self, v: Value, d: int, index: int) -> Value:
+        """One entry of axis ``d``, which disappears."""
+        d = self.wrap(v, d)
+        if not -v.shape[d] <= index < v.shape[d]:
+            raise Refusal(f"index {index} is outside axis {d} of {v.shape}")
+        if v.const is not None:
+            return constant(v.const.take(index, d))
+        t = self.p.select(self.tensor(v), index, self.axis(v, d, "the index"))
+        axis = None if v.axis is None else v.axis - (d < v.axis)
+        return self.value(t, (*v.shape[:d], *v.shape[d + 1 :]), axis, v.outer)
+
+    def take(self, v: Value, index: np.ndarray, d: int) -> Value:
+        """Entries ``index`` (constants, any shape) of axis ``d``, in its place."""
+        d = self.wrap(v, d)
+        index = np.asarray(index)
+        if v.const is not None:
+            return constant(v.const.take(index, d))
+        if index.size and not -v.shape[d] <= index.min() <= index.max() < v.shape[d]:
+            raise Refusal(f"an index is outside axis {d} of {v.shape}")
+        self.axis(v, d, "the index")
+        picked = (index.reshape(-1) % v.shape[d]).tolist()
+        parts = [self._run(v, d, r) for r in _runs(picked)]
+        out = self.concat(parts, d)
+        if index.ndim == 1:
+            return out
+        return self.reshape(out, (*v.shape[:d], *index.shape, *v.shape[d + 1 :]))
+
+    def _run(self, v: Value, d: int, r: range) -> Value:
+        return self.slice(v, d, r.start, r.stop, r.step)
+
+    def concat(self, vs: Sequence[Value], d: int) -> Value:
+        """Values one after the other along axis ``d``."""
+        vs = [v for v in vs if v.shape != (0,)]
+        if all(v.const is not None for v in vs):
+            return constant(np.concatenate([v.const for v in vs], d))  # type: ignore[misc]
+        if len(vs) == 1:
+            return vs[0]
+        like = next(v for v in vs if v.const is None)
+        d = self.wrap(like, d)
+        at = self.axis(like, d, "the concatenation")
+        shapes = [(*v.shape[:d], *v.shape[d + 1 :]) for v in vs]
+        if len(set(shapes)) != 1:
+            raise Refusal(f"shapes {[v.shape for v in vs]} differ beside axis {d}")
+        if any(v.const is None and (v.axis, v.outer) != (like.axis, like.outer) for v in vs):
+            raise Refusal("the tensors hold the batch in different places")
+        parts = [self.tensor(self.materialise(v, like)) for v in vs]
+        while len(parts) > 1:
+            parts = [self.p.concat(parts[:_JOINED], at), *parts[_JOINED:]]
+        (t,) = parts
+        shape = (*like.shape[:d], sum(v.shape[d] for v in vs), *like.shape[d + 1 :])
+        return self.value(t, shape, like.axis, like.outer)
+
+    def materialise(self, v: Value, like: Value) -> Value:
+        """A constant as a tensor of the program, its batch where ``like`` has it."""
+        if v.const is None:
+            return v
+        raise Refusal("a constant is joined to the network's values")
+
+    # ---- arithmetic
+
+    def unary(self, kind: str, v: Value, slope: float = 0.0) -> Value:
+        """An activation, by the builder's name."""
+        return self.like(v, self.p.activation(self.tensor(v), kind, slope=slope))
+
+    def binary(self, kind: str, a: Value, b: Value) -> Value:
+        """``add subtract multiply divide ...``: NumPy's broadcasting."""
+        try:
+            shape = np.broadcast_shapes(a.shape, b.shape)
+        except ValueError as error:
+            raise Refusal(f"shapes {a.shape} and {b.shape} do not broadcast") from error
+        places = {
+            (v.axis + len(shape) - len(v.shape), v.outer) if v.axis is not None else (None, 1)
+            for v in (a, b)
+            if v.const is None
+        }
+        if len(places) != 1:
+            raise Refusal(
+                f"shapes {a.shape} and {b.shape} hold the batch in different places",
+                "align the batch axes before the sum or product",
+            )
+        axis, outer = places.pop()
+        like = Value(shape, axis=axis, outer=outer)
+        operands = [
+            v.tensor if v.const is None else np.asarray(self.strip(v, like, shape), np.float32)
+            for v in (a, b)
+        ]
+        call: Callable = getattr(self.p, kind)
+        return self.value(call(*operands), shape, axis, outer)
+
+    def reduce(self, kind: str, v: Value, ds: Sequence[int] | None, keep: bool) -> Value:
+        """``mean sum max ...`` over axes (None: all)."""
+        ds = range(len(v.shape)) if ds is None else ds
+        gone = {self.wrap(v, d) for d in ds}
+        at = self.axes(v, sorted(gone), f"the {kind}")
+        if not gone:
+            return v
+        t = getattr(self.p, kind)(self.tensor(v), at)
+        left = tuple(s for d, s in enumerate(v.shape) if d not in gone)
+        axis = None if v.axis is None else v.axis - sum(d < v.axis for d in gone)
+        out = self.value(t, left, axis, v.outer)
+        return self.unsqueeze(out, sorted(gone)) if keep else out
+
+    def softmax(self, v: Value, d: int) -> Value:
+        """exp over its sum along axis ``d``."""
+        return self.like(v, self.p.softmax(self.tensor(v), self.axis(v, d, "softmax")))
+
+
+def _resolve(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
+    """A shape with its -1 filled in."""
+    new = tuple(int(s) for s in new)
+    known, count = prod(s for s in new if s != -1), prod(old)
+    if new.count(-1) > 1 or (known and count % known) or (-1 not in new and known != count):
+        raise Refusal(f"{tuple(old)} does not reshape to {new}")
+    return tuple(count // known if s == -1 and known else s for s in new)
+
+
+def _runs(picked: Sequence[int]) -> list[range]:
+    """Indices as the fewest rising runs of equal steps that a greedy walk finds."""
+    runs: list[range] = []
+    i = 0
+    while i < len(picked):
+        step = picked[i + 1] - picked[i] if i + 1 < len(picked) else 1
+        j = i + 1
+        if step > 0:
+            while j < len(picked) and picked[j] - picked[j - 1] == step:
+                j += 1
+        runs.append(range(picked[i], picked[j - 1] + 1, step if step > 0 else 1))
+        i = j
+    return runs

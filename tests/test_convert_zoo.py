@@ -1,0 +1,30 @@
+"""from_torch on networks nobody here wrote, with random weights."""
+
+import pytest
+from convert_witness import assert_as_exact_as_torch, ready, torchvision
+
+torch = pytest.importorskip("torch")
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
+BARE = {"init_weights": False, "aux_logits": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "options"),
+    [
+        ("resnet18", 64, {}),
+        ("resnet50", 64, {}),
+        ("resnext50_32x4d", 64, {}),
+        ("vgg11_bn", 32, {}),
+        ("mobilenet_v2", 64, {}),
+        ("densenet121", 64, {}),
+        ("squeezenet1_0", 64, {}),
+        ("shufflenet_v2_x0_5", 64, {}),
+        ("googlenet", 96, BARE),
+        ("inception_v3", 96, BARE),
+    ],
+)
+def test_torchvision(name, side, options):
+    torch.manual_seed(0)
+    net = getattr(torchvision().models, name)(**options)
+    assert_as_exact_as_torch(ready(net), (3, side, side), n=2)
