@@ -19,6 +19,7 @@ from .errors import (
     FormatError,
     LayoutError,
     LeadError,
+    MetricError,
     MissingExtraError,
     OutputError,
     RateError,
@@ -46,7 +47,7 @@ _NAMES = {
 
 __all__ = [
     "ContractError", "ConversionError", "EcgkitError", "FormatError", "LayoutError", "LeadError",
-    "MissingExtraError", "OutputError", "RateError", "UnitError", "WeightsError", "errors",
+    "MetricError", "MissingExtraError", "OutputError", "RateError", "UnitError", "WeightsError", "errors",
     "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
 ]  # fmt: skip
 

@@ -119,3 +119,16 @@ def wfdb_load(
     frames: int,
     scale: tuple[tuple[float, int, float], ...],
 ) -> tuple[Array, Array, tuple[int, ...]]: ...
+
+# --- metric
+def metric_order(y: Array, s: ArrayLike, threads: int | None = None) -> Array: ...
+def metric_rank(order: Array, figure: str, threads: int | None = None) -> Array: ...
+def metric_delong(order: Array, threads: int | None = None) -> tuple[Array, Array]: ...
+def metric_resample(
+    order: Array,
+    index: Array,
+    figure: str,
+    member: Array | None = None,
+    units: int | None = None,
+    threads: int | None = None,
+) -> Array: ...

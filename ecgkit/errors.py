@@ -7,6 +7,7 @@ __all__ = [
     "FormatError",
     "LayoutError",
     "LeadError",
+    "MetricError",
     "MissingExtraError",
     "OutputError",
     "RateError",
@@ -45,6 +46,10 @@ class ContractError(EcgkitError, ValueError):
 
 class ConversionError(EcgkitError, ValueError):
     """A network of another framework cannot become a program: names the place, the op and why."""
+
+
+class MetricError(EcgkitError, ValueError):
+    """A figure of merit is not defined for these labels, scores or covariances."""
 
 
 class WeightsError(EcgkitError, ValueError):

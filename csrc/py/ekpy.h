@@ -79,6 +79,7 @@ int ekpy_poll_signals(void *thread_state);
     { name, EKPY_FAST(f), METH_FASTCALL | METH_KEYWORDS, NULL }
 
 /* One table per domain, listed in module.c. */
+extern PyMethodDef ekpy_metric_methods[];
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
 extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
 extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[],

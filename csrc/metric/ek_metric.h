@@ -1,0 +1,57 @@
+/* ek_metric.h: figures of merit.
+ *   rank      order scores once: metric_order, then area, average precision, DeLong influences
+ *   resample  the same two figures for many resamples of one order
+ * n records, c classes, b resamples. Labels are bytes 0 or 1, checked by the caller. */
+#ifndef EK_METRIC_H
+#define EK_METRIC_H
+#include "ek_core.h"
+
+/* -------------------------------------------------------------------- rank
+ * An order: for every class the records by ascending score, as words
+ *   row | EK_ORDER_POSITIVE (label 1) | EK_ORDER_LAST (last of its group of equal scores). */
+#define EK_ORDER_POSITIVE 0x80000000u
+#define EK_ORDER_LAST     0x40000000u
+#define EK_ORDER_ROW      0x3fffffffu
+
+/* order (c, n) from labels y (n, c) and scores s (n, c). Stable; -0 equals 0; infinities are
+ * ordered. A NaN score is EK_EVALUE; n above EK_ORDER_ROW is EK_ESHAPE. */
+EK_CHECK ek_status ek_metric_order_f32(const uint8_t *y, const float *s, size_t n, size_t c,
+                                       uint32_t *order);
+EK_CHECK ek_status ek_metric_order_f64(const uint8_t *y, const double *s, size_t n, size_t c,
+                                       uint32_t *order);
+
+/* Area under the ROC curve, equal scores counting half: exact integers, one division. NaN where a
+ * class has no positive or no negative. out (c). */
+EK_CHECK ek_status ek_metric_auroc(const uint32_t *order, size_t n, size_t c, double *out);
+/* Average precision, sum of (R_k - R_k-1) P_k over descending groups of equal scores; NaN without
+ * a positive. out (c). */
+EK_CHECK ek_status ek_metric_average_precision(const uint32_t *order, size_t n, size_t c,
+                                               double *out);
+/* DeLong's structural components as influences: phi (c, n) by row, so that phi phi^T is DeLong's
+ * covariance of the areas. Needs two positives and two negatives per class, else the row is NaN.
+ * area (c). */
+EK_CHECK ek_status ek_metric_delong(const uint32_t *order, size_t n, size_t c, double *area,
+                                    double *phi);
+
+/* ---------------------------------------------------------------- resample
+ * index (b, m): the units drawn, each in 0..units-1 (checked: EK_EVALUE). member (n) maps a record
+ * to its unit; NULL: the record is its own unit (units == n). A record counts as often as its unit
+ * was drawn. out (b, c), NaN where the figure is undefined in the draw. */
+typedef enum { EK_FIGURE_AUROC, EK_FIGURE_AVERAGE_PRECISION } ek_metric_figure;
+EK_CHECK ek_status ek_metric_resample(ek_metric_figure figure, const uint32_t *order, size_t n,
+                                      size_t c, const int32_t *index, size_t b, size_t m,
+                                      const int32_t *member, size_t units, double *out);
+
+/* One class over `lanes` draws. count (units, lanes): how often each unit was drawn. order holds
+ * units in place of records. Sums: twice_u, positives, negatives per lane. The byte variants need
+ * every lane's draws to weigh at most 65535 records in all. */
+enum { EK_BOOT_LANES = 64 };
+typedef void (*ek_metric_boot_u8_fn)(const uint32_t *order, size_t n, const uint8_t *count,
+                                     uint32_t *twice_u, uint32_t *positives, uint32_t *negatives);
+void ek_metric_boot_u8_ref(const uint32_t *order, size_t n, const uint8_t *count, uint32_t *twice_u,
+                           uint32_t *positives, uint32_t *negatives);
+void ek_metric_boot_u8_avx2(const uint32_t *order, size_t n, const uint8_t *count,
+                            uint32_t *twice_u, uint32_t *positives, uint32_t *negatives);
+void ek_metric_boot_u8_avx512(const uint32_t *order, size_t n, const uint8_t *count,
+                              uint32_t *twice_u, uint32_t *positives, uint32_t *negatives);
+#endif
