@@ -51,15 +51,21 @@ EK_CHECK ek_status ek_dsp_resample_fft_f32(const float *x, size_t n, size_t t, s
 EK_CHECK ek_status ek_dsp_resample_fft_f64(const double *x, size_t n, size_t t, size_t up,
                                            size_t down, double *out);
 
-/* m outputs of one row from phase 0 on; xe[0] is the first sample that output 0 touches. */
+/* m outputs of one row from phase 0 on; xe[0] is the first sample that output 0 touches. align > 1:
+ * taps (up, align, k), those of offset a begin with a zeros, and every window is read from a
+ * multiple of `align` samples on. k is a multiple of the vector. */
 typedef void (*ek_dsp_fir_f32_fn)(const float *xe, const float *taps, size_t up, size_t down,
-                                  size_t k, size_t m, float *out);
+                                  size_t k, size_t align, size_t m, float *out);
 typedef void (*ek_dsp_fir_f64_fn)(const double *xe, const double *taps, size_t up, size_t down,
-                                  size_t k, size_t m, double *out);
-void ek_dsp_fir_f32_ref(const float *, const float *, size_t, size_t, size_t, size_t, float *);
-void ek_dsp_fir_f64_ref(const double *, const double *, size_t, size_t, size_t, size_t, double *);
-void ek_dsp_fir_f32_avx2(const float *, const float *, size_t, size_t, size_t, size_t, float *);
-void ek_dsp_fir_f64_avx2(const double *, const double *, size_t, size_t, size_t, size_t, double *);
+                                  size_t k, size_t align, size_t m, double *out);
+void ek_dsp_fir_f32_ref(const float *, const float *, size_t, size_t, size_t, size_t, size_t,
+                        float *);
+void ek_dsp_fir_f64_ref(const double *, const double *, size_t, size_t, size_t, size_t, size_t,
+                        double *);
+void ek_dsp_fir_f32_avx2(const float *, const float *, size_t, size_t, size_t, size_t, size_t,
+                         float *);
+void ek_dsp_fir_f64_avx2(const double *, const double *, size_t, size_t, size_t, size_t, size_t,
+                         double *);
 
 /* -------------------------------------------------------------------- median
  * Running median of `size` samples (odd, <= 2t-1) about each sample of the rows of x (n, t), into

@@ -4,10 +4,13 @@
  * gives the same bits. */
 #include "ek_dsp.h"
 #include <stddef.h>
+#include <string.h>
 
 enum {
-    BLOCK_OUTPUTS = 4096, /* about 0.1 ms of work at 128 taps */
-    BLOCK_ROUNDS = 16,    /* ... and at least two groups of 8 outputs per phase */
+    BLOCK_OUTPUTS = 2048, /* about 30 µs of work at 96 taps */
+    BLOCK_ROUNDS = 20,    /* ... and at least two groups of ten outputs per phase */
+    ALIGN_ROUNDS = 6,     /* outputs per phase and alignment from which on alignment pays */
+    ALIGN_TAPS = 1 << 15, /* elements the aligned taps may take */
 };
 
 static ek_status output_length(size_t t, size_t up, size_t down, size_t *m) {
@@ -17,27 +20,34 @@ static ek_status output_length(size_t t, size_t up, size_t down, size_t *m) {
     return EK_OK;
 }
 
-typedef ek_dsp_fir_f32_fn ek_dsp_fir_fn_f32;
-typedef ek_dsp_fir_f64_fn ek_dsp_fir_fn_f64;
+typedef struct {
+    ek_dsp_fir_f32_fn fn;
+    size_t align; /* samples per vector: what windows are aligned to, where it pays */
+} fir_variant_f32;
 
-static ek_dsp_fir_f32_fn pick_fir_f32(void) {
+typedef struct {
+    ek_dsp_fir_f64_fn fn;
+    size_t align;
+} fir_variant_f64;
+
+static fir_variant_f32 pick_fir_f32(void) {
     static const struct {
         unsigned need;
-        ek_dsp_fir_f32_fn fn;
+        fir_variant_f32 fn;
     } FIR[] = {
-        {EK_CPU_AVX2, ek_dsp_fir_f32_avx2},
-        {0,           ek_dsp_fir_f32_ref },
+        {EK_CPU_AVX2, {ek_dsp_fir_f32_avx2, 8}},
+        {0,           {ek_dsp_fir_f32_ref, 1} },
     };
     return EK_PICK(FIR);
 }
 
-static ek_dsp_fir_f64_fn pick_fir_f64(void) {
+static fir_variant_f64 pick_fir_f64(void) {
     static const struct {
         unsigned need;
-        ek_dsp_fir_f64_fn fn;
+        fir_variant_f64 fn;
     } FIR[] = {
-        {EK_CPU_AVX2, ek_dsp_fir_f64_avx2},
-        {0,           ek_dsp_fir_f64_ref },
+        {EK_CPU_AVX2, {ek_dsp_fir_f64_avx2, 4}},
+        {0,           {ek_dsp_fir_f64_ref, 1} },
     };
     return EK_PICK(FIR);
 }

@@ -1,9 +1,20 @@
-/* Eight outputs of one phase at a time: nine loads for eight FMAs. Gain:
- * benchmarks/kernels_filter.py. AVX-512 was 3-5 % slower on Zen 4 (the unaligned loads are the
- * limit and each splits a cache line), so there is no such variant. */
+/* Up to ten outputs of one phase at a time: one load of the taps for ten FMAs. Gain:
+ * benchmarks/signal.py. AVX-512 is no faster on Zen 4: loads are the limit, and twice as wide ones
+ * take twice as long. */
 #include "ek_dsp.h"
 #include <immintrin.h>
 #include <stddef.h>
+
+enum { MOST = 10 };
+
+static size_t gcd(size_t a, size_t b) {
+    while (b != 0) {
+        const size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
 
 /* Lane r of the result is the sum of the lanes of a[r]. */
 static inline __m256 sum8_f32(const __m256 *a) {
@@ -19,55 +30,73 @@ static inline __m256d sum4_f64(const __m256d *a) {
                          _mm256_permute2f128_pd(ab, cd, 0x31));
 }
 
-/* Outputs i, i + up, i + 2 up, ... have one phase: DOT8(x, down, h, k, y) makes eight of them with
- * one load of h. The last group repeats its last stretch, so that every output is summed in the
- * same order wherever it falls. */
-#define FIR_PHASES(T, DOT8)                                                                        \
-    for (size_t first = 0, pos = 0, phase = 0; first < up && first < m; first++) {                 \
-        for (size_t i = first, q = 0; i < m; i += 8 * up, q += 8) {                                \
-            const size_t left = (m - i + up - 1) / up, count = left < 8 ? left : 8;                \
-            const T *x[8];                                                                         \
-            T y[8];                                                                                \
-            for (size_t r = 0; r < 8; r++)                                                         \
-                x[r] = xe + pos + (q + (r < count ? r : count - 1)) * down;                        \
-            DOT8(x, taps + phase * k, k, y);                                                       \
-            for (size_t r = 0; r < count; r++) out[i + r * up] = y[r];                             \
-        }                                                                                          \
-        phase += down % up;                                                                        \
-        pos += down / up;                                                                          \
-        if (phase >= up) {                                                                         \
-            phase -= up;                                                                           \
-            pos++;                                                                                 \
-        }                                                                                          \
-    }
-
-static inline void dot8_f32(const float *const *x, const float *h, size_t k, float *y) {
-    __m256 a[8];
-    for (int r = 0; r < 8; r++) a[r] = _mm256_setzero_ps();
+/* `many` windows, `step` samples apart, times one phase; outputs `to` apart. */
+static inline __attribute__((always_inline)) void dots_f32(const float *x, size_t step,
+                                                           const float *h, size_t k, size_t many,
+                                                           float *out, size_t to) {
+    __m256 a[16];
+    float y[16];
+    for (size_t r = 0; r < 16; r++) a[r] = _mm256_setzero_ps();
     for (size_t c = 0; c < k; c += 8) {
         const __m256 hc = _mm256_loadu_ps(h + c);
-        for (int r = 0; r < 8; r++) a[r] = _mm256_fmadd_ps(hc, _mm256_loadu_ps(x[r] + c), a[r]);
+#pragma GCC unroll 10
+        for (size_t r = 0; r < many; r++)
+            a[r] = _mm256_fmadd_ps(hc, _mm256_loadu_ps(x + r * step + c), a[r]);
     }
     _mm256_storeu_ps(y, sum8_f32(a));
+    if (many > 8) _mm256_storeu_ps(y + 8, sum8_f32(a + 8));
+    for (size_t r = 0; r < many; r++) out[r * to] = y[r];
 }
 
-static inline void dot8_f64(const double *const *x, const double *h, size_t k, double *y) {
-    __m256d a[8];
-    for (int r = 0; r < 8; r++) a[r] = _mm256_setzero_pd();
+static inline __attribute__((always_inline)) void dots_f64(const double *x, size_t step,
+                                                           const double *h, size_t k, size_t many,
+                                                           double *out, size_t to) {
+    __m256d a[12];
+    double y[12];
+    for (size_t r = 0; r < 12; r++) a[r] = _mm256_setzero_pd();
     for (size_t c = 0; c < k; c += 4) {
         const __m256d hc = _mm256_loadu_pd(h + c);
-        for (int r = 0; r < 8; r++) a[r] = _mm256_fmadd_pd(hc, _mm256_loadu_pd(x[r] + c), a[r]);
+#pragma GCC unroll 10
+        for (size_t r = 0; r < many; r++)
+            a[r] = _mm256_fmadd_pd(hc, _mm256_loadu_pd(x + r * step + c), a[r]);
     }
-    _mm256_storeu_pd(y, sum4_f64(a));
-    _mm256_storeu_pd(y + 4, sum4_f64(a + 4));
+#pragma GCC unroll 3
+    for (size_t r = 0; r < many; r += 4) _mm256_storeu_pd(y + r, sum4_f64(a + r));
+    for (size_t r = 0; r < many; r++) out[r * to] = y[r];
 }
 
-void ek_dsp_fir_f32_avx2(const float *xe, const float *taps, size_t up, size_t down, size_t k,
-                         size_t m, float *out) {
-    FIR_PHASES(float, dot8_f32)
-}
+/* Outputs first, first + to, first + 2 to, ... have one phase and one alignment. Each is summed in
+ * the same order however many go together. */
+#define FIR(NAME, T, DOTS)                                                                         \
+    void NAME(const T *xe, const T *taps, size_t up, size_t down, size_t k, size_t align,          \
+              size_t m, T *out) {                                                                  \
+        const size_t turns = align / gcd(align, down), to = up * turns, step = down * turns;       \
+        for (size_t first = 0; first < to && first < m; first++) {                                 \
+            const size_t phase = first * down % up, pos = first * down / up, off = pos % align;    \
+            const T *x = xe + (pos - off), *h = taps + (phase * align + off) * k;                  \
+            const size_t count = (m - first + to - 1) / to, groups = (count + MOST - 1) / MOST;    \
+            const size_t size = (count + groups - 1) / groups;                                     \
+            T *y = out + first;                                                                    \
+            for (size_t left = count; left > 0;) {                                                 \
+                const size_t now = left < size ? left : size;                                      \
+                switch (now) {                                                                     \
+                case 1: DOTS(x, step, h, k, 1, y, to); break;                                      \
+                case 2: DOTS(x, step, h, k, 2, y, to); break;                                      \
+                case 3: DOTS(x, step, h, k, 3, y, to); break;                                      \
+                case 4: DOTS(x, step, h, k, 4, y, to); break;                                      \
+                case 5: DOTS(x, step, h, k, 5, y, to); break;                                      \
+                case 6: DOTS(x, step, h, k, 6, y, to); break;                                      \
+                case 7: DOTS(x, step, h, k, 7, y, to); break;                                      \
+                case 8: DOTS(x, step, h, k, 8, y, to); break;                                      \
+                case 9: DOTS(x, step, h, k, 9, y, to); break;                                      \
+                default: DOTS(x, step, h, k, MOST, y, to); break;                                  \
+                }                                                                                  \
+                x += now * step;                                                                   \
+                y += now * to;                                                                     \
+                left -= now;                                                                       \
+            }                                                                                      \
+        }                                                                                          \
+    }
 
-void ek_dsp_fir_f64_avx2(const double *xe, const double *taps, size_t up, size_t down, size_t k,
-                         size_t m, double *out) {
-    FIR_PHASES(double, dot8_f64)
-}
+FIR(ek_dsp_fir_f32_avx2, float, dots_f32)
+FIR(ek_dsp_fir_f64_avx2, double, dots_f64)

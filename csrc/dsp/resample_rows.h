@@ -4,8 +4,8 @@
 typedef struct {
     const T *x, *taps;
     T *out;
-    size_t t, m, up, down, k, reach, block, blocks;
-    N(ek_dsp_fir_fn) fir;
+    size_t t, m, up, down, k, reach, block, blocks, align;
+    N(fir_variant) fir;
 } N(fir_job);
 
 /* xe[0..count) = x continued on both sides, from sample `first` on. */
@@ -25,7 +25,7 @@ static void N(extend)(const T *x, size_t t, ptrdiff_t first, size_t count, T *xe
 static ek_status N(fir_blocks)(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const N(fir_job) *j = ctx;
     const size_t mark = ek_arena_mark(tmp);
-    const size_t window = (j->block / j->up) * j->down + j->down + j->k;
+    const size_t window = (j->block / j->up) * j->down + j->down + j->k + j->align;
     T *xe = ek_arena_alloc(tmp, window, sizeof(T));
     if (xe == NULL) return EK_ENOMEM;
     for (size_t piece = begin; piece < end; piece++) {
@@ -35,10 +35,36 @@ static ek_status N(fir_blocks)(void *ctx, size_t begin, size_t end, ek_arena *tm
         const size_t count = (m - 1) * j->down / j->up + j->k;
         const T *x = j->x + row * j->t;
         const int inside = first >= 0 && (size_t)first + count <= j->t;
-        if (!inside) N(extend)(x, j->t, first, count, xe);
-        j->fir(inside ? x + first : xe, j->taps, j->up, j->down, j->k, m, j->out + row * j->m + i0);
+        if (!inside)
+            N(extend)(x, j->t, first, count, xe);
+        else if (j->align > 1)
+            memcpy(xe, x + first, count * sizeof(T));
+        j->fir.fn(inside && j->align == 1 ? x + first : xe, j->taps, j->up, j->down, j->k, j->align,
+                  m, j->out + row * j->m + i0);
     }
     ek_arena_reset(tmp, mark);
+    return EK_OK;
+}
+
+/* The taps once more for every place of a window in its vector, if that pays: j->taps, k, align. */
+static ek_status N(align_taps)(N(fir_job) * j, ek_arena *tmp) {
+    const size_t align = j->fir.align, up = j->up,
+                 rounds = (j->m < j->block ? j->m : j->block) / up;
+    size_t used = 0;
+    for (size_t p = 0; p < up; p++)
+        for (size_t c = used; c < j->k; c++)
+            if (j->taps[p * j->k + c] != 0) used = c + 1;
+    const size_t k = (used + 2 * align - 2) / align * align;
+    if (align == 1 || rounds < ALIGN_ROUNDS * align || up > ALIGN_TAPS / (align * k)) return EK_OK;
+    T *taps = ek_arena_alloc(tmp, up * align * k, sizeof(T));
+    if (taps == NULL) return EK_ENOMEM;
+    memset(taps, 0, up * align * k * sizeof(T));
+    for (size_t p = 0; p < up; p++)
+        for (size_t a = 0; a < align; a++)
+            memcpy(taps + (p * align + a) * k + a, j->taps + p * j->k, used * sizeof(T));
+    j->taps = taps;
+    j->k = k;
+    j->align = align;
     return EK_OK;
 }
 
@@ -49,10 +75,14 @@ ek_status N(ek_dsp_resample_fir)(const T *x, size_t n, size_t t, const T *taps, 
     if (n == 0) return EK_OK;
     if (t == 0 || output_length(t, up, down, &m) != EK_OK) return EK_ESHAPE;
     size_t rounds = BLOCK_OUTPUTS / up > BLOCK_ROUNDS ? BLOCK_OUTPUTS / up : BLOCK_ROUNDS;
-    N(fir_job) j = {x, taps, out, t, m, up, down, k, reach, rounds * up, 0, N(pick_fir)()};
+    N(fir_job) j = {x, taps, out, t, m, up, down, k, reach, rounds * up, 0, 1, N(pick_fir)()};
     j.blocks = (m + j.block - 1) / j.block;
     if (__builtin_mul_overflow(n, j.blocks, &pieces)) return EK_ESHAPE;
-    return ek_parallel_for(pieces, 1, N(fir_blocks), &j);
+    ek_arena *tmp = ek_arena_borrow();
+    ek_status st = tmp ? N(align_taps)(&j, tmp) : EK_ENOMEM;
+    if (st == EK_OK) st = ek_parallel_for(pieces, 1, N(fir_blocks), &j);
+    ek_arena_return(tmp);
+    return st;
 }
 
 static ek_status N(linear_rows)(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
@@ -86,8 +116,9 @@ ek_status N(ek_dsp_resample_linear)(const T *x, size_t n, size_t t, size_t up, s
     return ek_parallel_for(n, 1 + 65536 / j.m, N(linear_rows), &j);
 }
 
-void N2(ek_dsp_fir, _ref)(const T *xe, const T *taps, size_t up, size_t down, size_t k, size_t m,
-                          T *out) {
+void N2(ek_dsp_fir, _ref)(const T *xe, const T *taps, size_t up, size_t down, size_t k,
+                          size_t align, size_t m, T *out) {
+    (void)align; /* 1 */
     for (size_t i = 0; i < m; i++) {
         const T *x = xe + i * down / up, *h = taps + i * down % up * k;
         double sum = 0.0;
