@@ -10,6 +10,7 @@
 #define EK_RECUR_CASES EK_RECUR_TO_8(1) EK_RECUR_TO_8(2) EK_RECUR_TO_8(3) EK_RECUR_TO_4(4)
 #include "ops_impl.h"
 #include "winograd_impl.h"
+#include "attention_impl.h"
 
 static void tile(const ek_tile *t) {
     switch (t->rows) {
@@ -27,7 +28,25 @@ static void tile(const ek_tile *t) {
 }
 
 const ek_nn_isa ek_nn_isa_avx512 = {
-    "avx512",    EK_CPU_AVX512, VF,       10,      tile,       dw_row,   max_window,
-    mean_window, wino_in,       wino_out, recur,   lstm_cell,  gru_cell, act,
-    add,         mul,           affine16, softmax, layer_norm,
+    "avx512",
+    EK_CPU_AVX512,
+    VF,
+    10,
+    tile,
+    dw_row,
+    max_window,
+    mean_window,
+    wino_in,
+    wino_out,
+    recur,
+    lstm_cell,
+    gru_cell,
+    act,
+    add,
+    mul,
+    affine16,
+    softmax,
+    layer_norm,
+    .attn_row = attn_row,
+    .attn_turn = attn_turn,
 };

@@ -201,7 +201,49 @@ static void layer_norm(const float *x, const float *scale, const float *shift, f
         out[i] = (float)(((double)x[i] - mean) * inverse) * scale[i] + shift[i];
 }
 
+static void attn_row(const ek_attn_row *r) {
+    float top = *r->top;
+    for (size_t i = 0; i < r->n; i++) {
+        double x = (double)r->x[i] * (double)r->scale;
+        for (size_t b = 0; b < 2; b++)
+            if (r->bias[b] != NULL) x += (double)r->bias[b][i];
+        r->x[i] = r->keep != NULL && r->keep[i] == 0.0f ? -INFINITY : (float)x;
+        if (r->x[i] > top) top = r->x[i];
+    }
+    const float base = top == -INFINITY ? 0.0f : top;
+    double sum = 0.0;
+    for (size_t i = 0; i < r->n; i++) sum += (double)(r->x[i] = expf(r->x[i] - base));
+    for (size_t i = r->n; i < r->fill; i++) r->x[i] = 0.0f;
+    *r->fade = expf(*r->top - base);
+    *r->sum = *r->sum * *r->fade + (float)sum;
+    *r->top = top;
+}
+
+static void attn_turn(const float *const *rows, size_t n, size_t d, float *out, size_t pitch) {
+    for (size_t c = 0; c < d; c++)
+        for (size_t i = 0; i < WIDTH; i++) out[c * pitch + i] = i < n ? rows[i][c] : 0.0f;
+}
+
 const ek_nn_isa ek_nn_isa_ref = {
-    "ref", 0,         WIDTH,    ROWS, tile, dw_row, max_window, mean_window, wino_in,    wino_out,
-    recur, lstm_cell, gru_cell, act,  add,  mul,    affine16,   softmax,     layer_norm,
+    "ref",
+    0,
+    WIDTH,
+    ROWS,
+    tile,
+    dw_row,
+    max_window,
+    mean_window,
+    wino_in,
+    wino_out,
+    recur,
+    lstm_cell,
+    gru_cell,
+    act,
+    add,
+    mul,
+    affine16,
+    softmax,
+    layer_norm,
+    .attn_row = attn_row,
+    .attn_turn = attn_turn,
 };

@@ -108,6 +108,18 @@ typedef struct {
     float lo, hi;
 } ek_wino_out;
 
+/* One row of attention scores of one block of keys, turned into weights in place, and the running
+ * state of its softmax: weight = exp(score - top), sum += weights, what came before * fade. */
+typedef struct {
+    float *x;             /* the scores, `fill` floats; weights afterwards, 0 from n on */
+    size_t n, fill;       /* keys that take part; floats to write, n <= fill */
+    const float *bias[2]; /* NULL, or n numbers to add */
+    const float *keep;    /* NULL, or n numbers: a key of 0 takes no part */
+    float scale;
+    float *top, *sum; /* in and out: -inf and 0 before the first block */
+    float *fade;      /* out: factor for the products of earlier blocks */
+} ek_attn_row;
+
 typedef struct {
     const char *name;
     unsigned need;
@@ -134,6 +146,9 @@ typedef struct {
     void (*softmax)(const float *x, float *out, size_t n);
     void (*layer_norm)(const float *x, const float *scale, const float *shift, float eps,
                        float *out, size_t n);
+    void (*attn_row)(const ek_attn_row *r);
+    /* n <= width rows of d floats -> out[c*pitch + row], zeros from n to width */
+    void (*attn_turn)(const float *const *rows, size_t n, size_t d, float *out, size_t pitch);
 } ek_nn_isa;
 
 extern const ek_nn_isa ek_nn_isa_ref, ek_nn_isa_avx2, ek_nn_isa_avx512;

@@ -37,7 +37,7 @@ struct ek_nn_step {
 
 extern const ek_nn_op ek_nn_conv, ek_nn_linear, ek_nn_depthwise, ek_nn_conv_any, ek_nn_pool,
     ek_nn_layout, ek_nn_act, ek_nn_binary, ek_nn_affine, ek_nn_softmax, ek_nn_layer_norm,
-    ek_nn_reduce, ek_nn_recurrent, ek_nn_permute, ek_nn_concat, ek_nn_winograd;
+    ek_nn_reduce, ek_nn_recurrent, ek_nn_permute, ek_nn_concat, ek_nn_winograd, ek_nn_attention;
 
 /* The block's memory of a buffer: its first sample's first element, border included. */
 static inline float *ek_nn_at(const ek_nn_call *c, const ek_nn_buf *b) {

@@ -74,7 +74,40 @@ static inline vf vf_where_lt(vf a, vf b, vf yes, vf no) { /* a < b ? yes : no */
 static inline vf vf_where_nan(vf a, vf yes, vf no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), no, yes);
 }
+static inline vf vf_first(vf a, size_t n, vf rest) { /* the first n floats of a, then rest's */
+    return _mm512_mask_blend_ps(vm_first(n), rest, a);
+}
 static inline int vf_any_nan(vf a) {
     return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q) != 0;
+}
+/* 16 vectors as the rows of a square, turned in place. */
+static inline void vf_turn(vf *r) {
+    vf a[16], b[16];
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int h = 0; h < 2; h++) {
+            b[i + 2 * h] = _mm512_shuffle_ps(a[i + h], a[i + 2 + h], 0x44);
+            b[i + 2 * h + 1] = _mm512_shuffle_ps(a[i + h], a[i + 2 + h], 0xee);
+        }
+    /* b[4g + c]: column c of the four rows of group g, in each of four quarters */
+    for (int c = 0; c < 4; c++) {
+        const vf lo01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+                 hi01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+        const vf lo23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88),
+                 hi23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
+        r[c] = _mm512_shuffle_f32x4(lo01, lo23, 0x88);
+        r[8 + c] = _mm512_shuffle_f32x4(lo01, lo23, 0xdd);
+        r[4 + c] = _mm512_shuffle_f32x4(hi01, hi23, 0x88);
+        r[12 + c] = _mm512_shuffle_f32x4(hi01, hi23, 0xdd);
+    }
+}
+static inline float vf_sum(vf a) {
+    return _mm512_reduce_add_ps(a);
+}
+static inline float vf_top(vf a) { /* the largest; no NaN may be among them */
+    return _mm512_reduce_max_ps(a);
 }
 #endif

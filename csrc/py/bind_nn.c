@@ -4,7 +4,7 @@
 #include "ek_nn.h"
 
 static const char CAPSULE[] = "ecgkit.nn.program";
-enum { MAX_LIST = 32, BUF_FIELDS = 11 };
+enum { MAX_LIST = 64, BUF_FIELDS = 11 };
 
 static void drop_program(PyObject *capsule) {
     ek_nn_free(PyCapsule_GetPointer(capsule, CAPSULE));

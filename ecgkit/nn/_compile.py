@@ -8,6 +8,7 @@ from .._typing import F32
 from ._fuse import fuse, without_names
 from ._graph import ACTIVATIONS, Node
 from ._op import LANES, NO_BORDER, OPS, Form, Step, flat
+from ._views import absorb
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Planner:
     ) -> None:
         self.nodes, self.width = nodes, width
         self.alive, keep, same = without_names(nodes, outputs)
+        self.alive = absorb(self.alive, keep)
         self.steps, self.alias = fuse(self.alive, keep)
         self.outputs = [same[i] for _, i in outputs]
         self.native: dict[int, Form] = {}

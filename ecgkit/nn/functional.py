@@ -8,6 +8,7 @@ kernels. The functions live beside their builder calls, in :mod:`ecgkit.nn.ops`.
 from .ops import FAMILIES
 from .ops.activation import *  # noqa: F403
 from .ops.arithmetic import *  # noqa: F403
+from .ops.attention import *  # noqa: F403
 from .ops.conv import *  # noqa: F403
 from .ops.linear import *  # noqa: F403
 from .ops.norm import *  # noqa: F403

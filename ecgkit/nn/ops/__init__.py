@@ -3,9 +3,22 @@
 A new family is a copy of the file nearest to it, named in the two lists below.
 """
 
-from . import activation, arithmetic, conv, linear, norm, pool, recurrent, reduce, shape, softmax
+from . import (
+    activation,
+    arithmetic,
+    attention,
+    conv,
+    linear,
+    norm,
+    pool,
+    recurrent,
+    reduce,
+    shape,
+    softmax,
+)
 from .activation import Activation
 from .arithmetic import Arithmetic
+from .attention import Attention
 from .conv import Conv
 from .linear import Linear
 from .norm import Norm
@@ -15,8 +28,22 @@ from .reduce import Reduce
 from .shape import Shape
 from .softmax import Softmax
 
-FAMILIES = (activation, arithmetic, conv, linear, norm, pool, recurrent, reduce, shape, softmax)
+FAMILIES = (
+    activation,
+    arithmetic,
+    attention,
+    conv,
+    linear,
+    norm,
+    pool,
+    recurrent,
+    reduce,
+    shape,
+    softmax,
+)
 
 
-class Calls(Activation, Arithmetic, Conv, Linear, Norm, Pool, Recurrent, Reduce, Softmax, Shape):
+class Calls(
+    Activation, Arithmetic, Attention, Conv, Linear, Norm, Pool, Recurrent, Reduce, Softmax, Shape
+):
     """Every builder call."""
