@@ -132,3 +132,26 @@ def metric_resample(
     units: int | None = None,
     threads: int | None = None,
 ) -> Array: ...
+
+# --- lora
+def lora_merge(
+    w: Array,
+    pairs: tuple[tuple[Array, Array, float], ...],
+    out: Array,
+    row_gain: Array | None = None,
+    col_gain: Array | None = None,
+    round_delta: bool = ...,
+    clamp: bool = ...,
+    stats: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
+def lora_merge_f64(
+    w: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    scale: float,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
+def lora_widen(x: Array) -> Array: ...
+def lora_narrow(x: ArrayLike) -> Array: ...

@@ -82,6 +82,7 @@ int ekpy_poll_signals(void *thread_state);
 extern PyMethodDef ekpy_metric_methods[];
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
 extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
+extern PyMethodDef ekpy_lora_methods[];
 extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[],
     ekpy_nn_methods[], ekpy_io_methods[];
 
