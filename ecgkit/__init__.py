@@ -47,8 +47,8 @@ _NAMES = {
 
 __all__ = [
     "ContractError", "ConversionError", "EcgkitError", "FormatError", "LayoutError", "LeadError",
-    "MetricError", "MissingExtraError", "OutputError", "RateError", "UnitError", "WeightsError", "errors",
-    "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
+    "MetricError", "MissingExtraError", "OutputError", "RateError", "UnitError", "WeightsError",
+    "errors", "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
 ]  # fmt: skip
 
 
