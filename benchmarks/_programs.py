@@ -90,17 +90,7 @@ def _xresnet1d101(weights: Weights, shape):
     return b.done(b.linear(b.norm(p.relu(b.linear(h, "head.1")), "head.3"), "head.4"))
 
 
-def _recurrent(weights: Weights, shape):
-    b = _Builder("recurrent", weights, shape)
-    cells = {k.removeprefix("lstm."): v for k, v in weights.items() if k.startswith("lstm.")}
-    layers = sum("weight_hh" in key for key in cells) // 2
-    h = b.p.lstm(b.x, cells, bidirectional=True, num_layers=layers)
-    return b.done(b.linear(h, "fc") if "fc.weight" in weights else h)
-
-
 PROGRAMS: dict[str, Callable[[Weights, tuple[int, ...]], ek.nn.CompiledProgram]] = {
-    "bilstm_h128": _recurrent,
-    "ecgnet_generator": _recurrent,
     "merl_resnet1d18": lambda w, shape: _resnet1d(w, shape, pool=False),
     "protoecgnet_1d": lambda w, shape: _resnet1d(w, shape, pool=True),
     "protoecgnet_2d": _protoecgnet_2d,

@@ -132,6 +132,16 @@ def metric_resample(
     units: int | None = None,
     threads: int | None = None,
 ) -> Array: ...
+def metric_sweep(
+    y: ArrayLike, s: ArrayLike, thresholds: ArrayLike, threads: int | None = None
+) -> tuple[Array, Array, int]: ...
+def metric_confusion(
+    y: ArrayLike, p: ArrayLike, weight: Array | None = None, threads: int | None = None
+) -> Array: ...
+def metric_ranking(y: ArrayLike, s: ArrayLike, threads: int | None = None) -> Array: ...
+def metric_calibration(
+    y: ArrayLike, p: ArrayLike, bins: int, threads: int | None = None
+) -> tuple[Array, Array]: ...
 
 # --- lora
 def lora_merge(

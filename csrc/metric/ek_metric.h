@@ -1,6 +1,7 @@
 /* ek_metric.h: figures of merit.
  *   rank      order scores once: metric_order, then area, average precision, DeLong influences
  *   resample  the same two figures for many resamples of one order
+ *   decisions thresholds swept, confusion, ranking per record, calibration bins
  * n records, c classes, b resamples. Labels are bytes 0 or 1, checked by the caller. */
 #ifndef EK_METRIC_H
 #define EK_METRIC_H
@@ -54,4 +55,38 @@ void ek_metric_boot_u8_avx2(const uint32_t *order, size_t n, const uint8_t *coun
                             uint32_t *twice_u, uint32_t *positives, uint32_t *negatives);
 void ek_metric_boot_u8_avx512(const uint32_t *order, size_t n, const uint8_t *count,
                               uint32_t *twice_u, uint32_t *positives, uint32_t *negatives);
+
+/* ---------------------------------------------------------------- decisions
+ * sweep: k ascending thresholds, a label is called where its score >= the threshold. out (k, 3):
+ * sum over records of precision (where anything is called), number of such records, sum of recall
+ * (where a label is true). counts (c, k, 2): true positives and calls per class. *labelled: records
+ * with a true label. NaN scores are EK_EVALUE. Scratch: 16 times the outputs. */
+EK_CHECK ek_status ek_metric_sweep_f32(const uint8_t *y, const float *s, size_t n, size_t c,
+                                       const double *threshold, size_t k, double *out,
+                                       int64_t *counts, size_t *labelled);
+EK_CHECK ek_status ek_metric_sweep_f64(const uint8_t *y, const double *s, size_t n, size_t c,
+                                       const double *threshold, size_t k, double *out,
+                                       int64_t *counts, size_t *labelled);
+
+/* out (c, 4): true positive, false positive, false negative, true negative; a record weighs
+ * weight[i], or 1 where weight is NULL. */
+EK_CHECK ek_status ek_metric_confusion(const uint8_t *y, const uint8_t *p, size_t n, size_t c,
+                                       const double *weight, double *out);
+
+/* Per record, out (n, 3): ranking loss (share of pairs of a true and a false label that are not in
+ * order, equal counting as wrong), coverage (how far down the list the last true label is), label
+ * ranking average precision. All labels or none: loss 0, precision 1, coverage c or 0.
+ * Takes c times the number of true labels. NaN scores are EK_EVALUE. */
+EK_CHECK ek_status ek_metric_ranking_f32(const uint8_t *y, const float *s, size_t n, size_t c,
+                                         double *out);
+EK_CHECK ek_status ek_metric_ranking_f64(const uint8_t *y, const double *s, size_t n, size_t c,
+                                         double *out);
+
+/* Bins of equal width over 0..1 (the first bin holds 0, a bin its lower edge, the last also 1).
+ * out (c, bins, 3): records, sum of p, sum of y; square (c): sum of (p - y)^2. Values outside 0..1
+ * or NaN are EK_EVALUE. */
+EK_CHECK ek_status ek_metric_calibration_f32(const uint8_t *y, const float *p, size_t n, size_t c,
+                                             size_t bins, double *out, double *square);
+EK_CHECK ek_status ek_metric_calibration_f64(const uint8_t *y, const double *p, size_t n, size_t c,
+                                             size_t bins, double *out, double *square);
 #endif

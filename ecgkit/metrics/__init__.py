@@ -1,12 +1,30 @@
 """Figures of merit: ranked scores, decisions, calibration, distances, and their intervals."""
 
 from ._bootstrap import Interval, bootstrap, bootstrap_ptbxl
+from ._calibration import Reliability, brier, ece, reliability
 from ._delong import DeLong, delong
+from ._multilabel import (
+    Fmax,
+    binarize,
+    coverage_error,
+    f_beta,
+    fmax,
+    fmax_curve,
+    g_beta,
+    label_ranking_average_precision,
+    ranking_loss,
+)
 from ._rank import auroc, average_precision, precision_recall_curve, roc_curve
 
-SCORED = ("auroc", "average_precision")
+SCORED = (
+    "auroc", "average_precision", "brier", "coverage_error", "ece", "f_beta", "fmax", "g_beta",
+    "label_ranking_average_precision", "ranking_loss",
+)  # fmt: skip
+"""Figures of labels and scores, by the names that ``bootstrap`` takes."""
 
 __all__ = [
-    "DeLong", "Interval", "auroc", "average_precision", "bootstrap", "bootstrap_ptbxl", "delong",
-    "precision_recall_curve", "roc_curve",
+    "SCORED", "DeLong", "Fmax", "Interval", "Reliability", "auroc", "average_precision", "binarize",
+    "bootstrap", "bootstrap_ptbxl", "brier", "coverage_error", "delong", "ece", "f_beta", "fmax",
+    "fmax_curve", "g_beta", "label_ranking_average_precision", "precision_recall_curve",
+    "ranking_loss", "reliability", "roc_curve",
 ]  # fmt: skip
