@@ -193,7 +193,7 @@ def test_json_gives_the_same_contract_back():
         ('{"fs": 100, "length": 10, "colour": 1}', "colour"),
         ('{"fs": 100, "length": 10, "filters": [{"step": "magic"}]}', "magic"),
         ('{"fs": 100, "length": 0}', "at least one sample"),
-        ('{"fs": 100, "length": 10, "nan": "zero"}', "refuse"),
+        ('{"fs": 100, "length": 10, "nan": "drop"}', "refuse"),
     ],
 )
 def test_json_that_is_no_contract_is_refused(text, what):

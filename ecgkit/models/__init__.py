@@ -19,12 +19,15 @@ from .. import weights as _weights
 from ..errors import EcgkitError, WeightsError
 from ._card import Card
 from ._contract import Contract
+from ._ecgfounder import ecgfounder_contract
 from ._model import Model, random_tensors
 from ._prediction import Prediction
 from ._steps import Step
 
-__all__ = ["Card", "Contract", "Model", "ModelTable", "Prediction", "Step", "list_models",
-"load_model"]  # fmt: skip
+__all__ = [
+    "Card", "Contract", "Model", "ModelTable", "Prediction", "Step", "ecgfounder_contract",
+    "list_models", "load_model",
+]  # fmt: skip
 
 
 # ----------------------------------------------------------------- the table

@@ -19,7 +19,10 @@ from ._steps import Step
 Notes = tuple[str, ...]
 
 _RULES = {
-    "nan": {"refuse": "NaN or infinite samples are refused"},
+    "nan": {
+        "refuse": "NaN or infinite samples are refused",
+        "zero": "NaN samples become 0, infinite ones are refused",
+    },
     "short": {"refuse": "shorter input is refused"},
     "crop": {"first": "longer input: the first part is used and the result says so"},
 }
@@ -60,7 +63,7 @@ class Contract:
     resample : str
         Method of :func:`ecgkit.signal.resample` for records at another rate.
     nan, short, crop : str
-        Rules: ``"refuse"``, ``"refuse"``, ``"first"``.
+        Rules: ``"refuse"`` (or ``"zero"``), ``"refuse"``, ``"first"``.
     """
 
     fs: float
@@ -246,8 +249,7 @@ class Contract:
         same_rate = abs(rec.fs - self.fs) <= 1e-9 * self.fs
         if same_rate:
             take = self.length
-        part = rec.signal[index, :take]
-        self._refuse_nan(part, who)
+        part = self._admissible(rec.signal[index, :take], who)
         if not same_rate:
             from .. import signal
 
@@ -310,8 +312,13 @@ class Contract:
         if array.ndim == 2:
             part = part[None]
         signals = self._in_unit(part, unit)
-        for i, signal in enumerate(signals):
-            self._refuse_nan(signal, f"recording {i}: " if array.ndim == 3 else "")
+        if not np.isfinite(signals).all():
+            signals = np.stack(
+                [
+                    self._admissible(signal, f"recording {i}: " if array.ndim == 3 else "")
+                    for i, signal in enumerate(signals)
+                ]
+            )
         return signals, (note,) * len(signals)
 
     def _in_unit(self, signals: Array, unit: str) -> Array:
@@ -326,10 +333,13 @@ class Contract:
             signals = np.multiply(signals, factor, dtype=np.float64)
         return np.ascontiguousarray(signals, dtype=np.float32)
 
-    def _refuse_nan(self, signal: Array, who: str) -> None:
+    def _admissible(self, signal: Array, who: str) -> Array:
+        """The signal by the NaN rule: itself if finite, with zeros for NaN, or an error."""
         if np.isfinite(signal).all():
-            return
+            return signal
         bad: Array = ~np.isfinite(signal)
+        if self.nan == "zero" and not np.isinf(signal).any():
+            return np.where(bad, np.float32(0), signal)
         leads = [self.leads[i] for i in np.flatnonzero(bad.any(axis=1))]
         first = int(np.flatnonzero(bad.any(axis=0))[0])
         raise ContractError(

@@ -1,15 +1,16 @@
 """The named steps of which preprocessing contracts are made: each is one call into the C core per
 batch.
 
-A step takes ``x`` (n, lead, time) float32 and the contract's rate and returns a new array. To add
-one, write the function here and decorate it; contracts refer to it by name, so they stay plain
-data.
+A step takes ``x`` (n, lead, time) and the contract's rate and returns a new array. The recursive
+filters hand on float64, so that a chain of them rounds once; the others give float32. To add one,
+write the function here and decorate it; contracts refer to it by name, so they stay plain data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,51 @@ def median_baseline(x: Array, fs: float, *, sizes: tuple[int, ...], edge: str = 
     """Subtract the baseline: running medians of ``sizes`` samples, one after the other."""
     from .. import signal
 
-    baseline = x
+    x = baseline = np.asarray(x, np.float32)
     for size in sizes:
         baseline = signal.median_filter(baseline, size, edge=edge)
     return np.subtract(x, baseline, out=baseline)
+
+
+@lru_cache(maxsize=32)
+def _design(kind: str, fs: float, *parameters: float) -> tuple[Array, Array]:
+    from scipy import signal
+
+    if kind == "notch":
+        frequency, q = parameters
+        return signal.iirnotch(frequency, q, fs=fs)
+    low, high, order = parameters
+    return signal.butter(int(order), [low, high], "bandpass", fs=fs)
+
+
+@_step
+def notch(x: Array, fs: float, *, frequency: float, q: float = 30.0) -> Array:
+    """Remove one frequency, forward and backward (``scipy.signal.iirnotch`` and ``filtfilt``)."""
+    from .. import signal
+
+    return signal.filtfilt(*_design("notch", fs, frequency, q), np.asarray(x, np.float64))
+
+
+@_step
+def bandpass(x: Array, fs: float, *, low: float, high: float, order: int = 4) -> Array:
+    """Butterworth band, forward and backward, in the polynomial form of ``scipy.signal.butter``."""
+    from .. import signal
+
+    return signal.filtfilt(*_design("band", fs, low, high, order), np.asarray(x, np.float64))
+
+
+@_step
+def zscore_all(x: Array, fs: float, *, eps: float = 0.0) -> Array:
+    """One mean and one population deviation for all leads and samples of a recording together.
+
+    ``eps`` is added to the deviation; a constant recording becomes 0.
+    """
+    out = np.empty(x.shape, np.float32)
+    for to, recording in zip(out, x):
+        np.subtract(recording, recording.mean(dtype=np.float64), out=to, dtype=np.float32)
+        deviation = np.sqrt(np.square(to, dtype=np.float64).mean()) + eps
+        np.multiply(to, np.float32(1 / deviation if deviation else 0), out=to)
+    return out
 
 
 @_step
