@@ -22,6 +22,7 @@ from .errors import (
     MetricError,
     MissingExtraError,
     OutputError,
+    RangeError,
     RateError,
     UnitError,
     WeightsError,
@@ -47,8 +48,9 @@ _NAMES = {
 
 __all__ = [
     "ContractError", "ConversionError", "EcgkitError", "FormatError", "LayoutError", "LeadError",
-    "MetricError", "MissingExtraError", "OutputError", "RateError", "UnitError", "WeightsError",
-    "errors", "get_threads", "set_threads", "show_config", "simd", *_MODULES, *_NAMES,
+    "MetricError", "MissingExtraError", "OutputError", "RangeError", "RateError", "UnitError",
+    "WeightsError", "errors", "get_threads", "set_threads", "show_config", "simd",
+    *_MODULES, *_NAMES,
 ]  # fmt: skip
 
 

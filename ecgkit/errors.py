@@ -10,6 +10,7 @@ __all__ = [
     "MetricError",
     "MissingExtraError",
     "OutputError",
+    "RangeError",
     "RateError",
     "UnitError",
     "WeightsError",
@@ -34,6 +35,10 @@ class UnitError(EcgkitError, ValueError):
 
 class LeadError(EcgkitError, ValueError):
     """A lead is missing, unknown or given twice."""
+
+
+class RangeError(EcgkitError, ValueError):
+    """A number lies outside what is allowed, such as a row number beyond a table."""
 
 
 class RateError(EcgkitError, ValueError):

@@ -1,4 +1,4 @@
-/* nn_step.h: what an op of the engine is. To add one, copy op_softmax.c and list it in program.c.
+/* nn_step.h: what an op of the engine is. To add one, copy op_softmax.c and list it in EK_NN_OPS.
  */
 #ifndef EK_NN_STEP_H
 #define EK_NN_STEP_H
@@ -35,9 +35,38 @@ struct ek_nn_step {
     size_t data_bytes;
 };
 
-extern const ek_nn_op ek_nn_conv, ek_nn_linear, ek_nn_depthwise, ek_nn_conv_any, ek_nn_pool,
-    ek_nn_layout, ek_nn_act, ek_nn_binary, ek_nn_affine, ek_nn_softmax, ek_nn_layer_norm,
-    ek_nn_reduce, ek_nn_recurrent, ek_nn_permute, ek_nn_concat, ek_nn_winograd, ek_nn_attention;
+/* clang-format off */
+/* Every op: op_<file>.c defines ek_nn_<name>. */
+#define EK_NN_OPS(OP) \
+    OP(act) \
+    OP(affine) \
+    OP(attention) \
+    OP(binary) \
+    OP(broadcast) \
+    OP(concat) \
+    OP(constant) \
+    OP(conv) \
+    OP(conv_any) \
+    OP(depthwise) \
+    OP(embedding) \
+    OP(gate) \
+    OP(gather) \
+    OP(group_norm) \
+    OP(layer_norm) \
+    OP(layout) \
+    OP(linear) \
+    OP(permute) \
+    OP(place) \
+    OP(pool) \
+    OP(recurrent) \
+    OP(reduce) \
+    OP(softmax) \
+    OP(unary) \
+    OP(winograd)
+/* clang-format on */
+#define EK_NN_DECLARE(name) extern const ek_nn_op ek_nn_##name;
+EK_NN_OPS(EK_NN_DECLARE)
+#undef EK_NN_DECLARE
 
 /* The block's memory of a buffer: its first sample's first element, border included. */
 static inline float *ek_nn_at(const ek_nn_call *c, const ek_nn_buf *b) {

@@ -1,19 +1,20 @@
 /* Windows over blocked pictures.
- *   pool    bufs in, out   ints kind (0 max, 1 average) kh kw sh sw dh dw top left count_pad
+ *   pool    bufs in, out   ints kind (0 max, 1 average, 2 adaptive average, 3 adaptive max)
+ *           kh kw sh sw dh dw top left bottom right count_pad
  *           blocked to blocked; count_pad: an average divides by the window's size with the padding
- * in it kind 2: adaptive average (the other ints are ignored); out may be plain with one position
- * per channel */
+ *           in it. Adaptive: the other ints are ignored; out may be plain with one position per
+ *           channel */
 #include "nn_step.h"
 #include <string.h>
 
-enum { POOL_MAX, POOL_AVG, POOL_ADAPTIVE };
+enum { POOL_MAX, POOL_AVG, POOL_ADAPTIVE, POOL_ADAPTIVE_MAX };
 
 typedef struct {
-    int64_t kind, kh, kw, sh, sw, dh, dw, top, left, count_pad;
+    int64_t kind, kh, kw, sh, sw, dh, dw, top, left, bottom, right, count_pad;
 } pool_data;
 
 static ek_status pool_init(ek_nn_step *s, const ek_nn_args *a) {
-    if (a->nbufs != 2 || a->nints != 10) return EK_EVALUE;
+    if (a->nbufs != 2 || a->nints != 12) return EK_EVALUE;
     const ek_nn_buf *in = s->buf[0], *out = s->buf[1];
     if (in == NULL || out == NULL || in->lanes != EK_LANES || in->items != out->items ||
         in->c != out->c)
@@ -21,10 +22,10 @@ static ek_status pool_init(ek_nn_step *s, const ek_nn_args *a) {
     pool_data d;
     memcpy(&d, a->ints, sizeof d);
     if (out->lanes != EK_LANES &&
-        (out->h * out->w != 1 || ek_nn_has_border(out) || d.kind != POOL_ADAPTIVE))
+        (out->h * out->w != 1 || ek_nn_has_border(out) || d.kind < POOL_ADAPTIVE))
         return EK_EVALUE;
-    if (d.kind < POOL_MAX || d.kind > POOL_ADAPTIVE) return EK_EVALUE;
-    for (size_t i = 0; i < 9; i++)
+    if (d.kind < POOL_MAX || d.kind > POOL_ADAPTIVE_MAX) return EK_EVALUE;
+    for (size_t i = 0; i < 11; i++)
         if (a->ints[i] < (i >= 1 && i <= 6 ? 1 : 0) || a->ints[i] > INT32_MAX) return EK_EVALUE;
     if (d.kind == POOL_AVG && (d.dh != 1 || d.dw != 1)) return EK_EVALUE;
     s->data = ek_aligned_alloc(sizeof d);
@@ -44,13 +45,13 @@ typedef struct {
 
 /* Taps of output o along one axis of n inputs, for windows without dilation. */
 static span window(const pool_data *d, size_t o, size_t outs, size_t n, int64_t k, int64_t stride,
-                   int64_t pad) {
-    if (d->kind == POOL_ADAPTIVE) {
+                   int64_t pad, int64_t after) {
+    if (d->kind >= POOL_ADAPTIVE) {
         const size_t begin = o * n / outs, end = ((o + 1) * n + outs - 1) / outs;
         return (span){begin, end, end - begin};
     }
     const int64_t begin = (int64_t)o * stride - pad, end = begin + k, limit = (int64_t)n;
-    const int64_t padded = end < limit + pad ? end : limit + pad;
+    const int64_t padded = end < limit + after ? end : limit + after;
     const int64_t first = begin > 0 ? begin : 0, last = end < limit ? end : limit;
     if (last <= first) return (span){0, 0, (size_t)(padded > begin ? padded - begin : 1)};
     return (span){(size_t)first, (size_t)last, (size_t)(padded - begin)};
@@ -94,12 +95,12 @@ static ek_status pool_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
         float *o = ek_nn_at(c, out) +
                    (plain ? item * out->item + block * EK_LANES : u * out->plane + out->origin);
         for (size_t y = 0; y < out->h; y++) {
-            const span sy = window(d, y, out->h, in->h, d->kh, d->sh, d->top);
+            const span sy = window(d, y, out->h, in->h, d->kh, d->sh, d->top, d->bottom);
             for (size_t x = 0; x < out->w; x++) {
-                const span sx = window(d, x, out->w, in->w, d->kw, d->sw, d->left);
+                const span sx = window(d, x, out->w, in->w, d->kw, d->sw, d->left, d->right);
                 w.y0 = sy.begin, w.y1 = sy.end, w.x0 = sx.begin, w.x1 = sx.end;
                 w.out = o + y * out->pitch + x * out->lanes;
-                if (d->kind == POOL_MAX) {
+                if (d->kind == POOL_MAX || d->kind == POOL_ADAPTIVE_MAX) {
                     if (d->dh > 1 || d->dw > 1)
                         dilated_max(s, d, &w, in, y, x);
                     else

@@ -15,12 +15,9 @@ struct ek_nn {
     const ek_nn_isa *isa;
 };
 
-static const ek_nn_op *const OPS[] = {
-    &ek_nn_conv,       &ek_nn_linear,    &ek_nn_depthwise, &ek_nn_conv_any, &ek_nn_pool,
-    &ek_nn_layout,     &ek_nn_act,       &ek_nn_binary,    &ek_nn_affine,   &ek_nn_softmax,
-    &ek_nn_layer_norm, &ek_nn_reduce,    &ek_nn_recurrent, &ek_nn_permute,  &ek_nn_concat,
-    &ek_nn_winograd,   &ek_nn_attention,
-};
+#define EK_NN_POINTER(name) &ek_nn_##name,
+static const ek_nn_op *const OPS[] = {EK_NN_OPS(EK_NN_POINTER)};
+#undef EK_NN_POINTER
 
 static const ek_nn_isa *pick_isa(void) {
     static const struct {

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,9 @@ Raises
 ------
 LayoutError, WeightsError
     Shapes that do not fit."""
+
+
+_BUILDER_ONLY, _EXTRA = ("self", "name"), ("out", "threads")
 
 
 class Function(Protocol):
@@ -79,15 +82,18 @@ def apply(
     return got.reshape(shape) if out is None else out
 
 
-def function(method: Callable[..., Tensor], axes: int) -> Function:
+def function(method: Callable[..., Tensor], axes: int | None = None, **fixed: Any) -> Function:
     """The NumPy function of a builder call: same name, arguments and documentation.
 
     Parameters
     ----------
     method : function
         A builder call ``(self, x, ..., *, name=None)``.
-    axes : int
+    axes : int, optional
         How many trailing axes of ``x`` are the sample; the axes before them are the batch.
+        Default: all but the first.
+    fixed
+        Arguments of the builder call that the function does not offer.
     """
     name = method.__name__
 
@@ -98,13 +104,13 @@ def function(method: Callable[..., Tensor], axes: int) -> Function:
         return apply(
             name,
             x,
-            axes,
-            lambda p, t: getattr(p, name)(t, *args, **options, name=name),
+            max(1, np.ndim(x) - 1) if axes is None else axes,
+            lambda p, t: getattr(p, name)(t, *args, **options, **fixed, name=name),
             out,
             threads,
         )
 
-    return _dressed(call, method)
+    return _dressed(call, method, fixed)
 
 
 def elementwise(method: Callable[..., Tensor]) -> Function:
@@ -130,17 +136,51 @@ def elementwise(method: Callable[..., Tensor]) -> Function:
     return _dressed(call, method)
 
 
-def _dressed(call: Any, method: Callable[..., Tensor]) -> Function:
+def run_whole(name: str, arrays: list[Array], build: Callable[..., Tensor], out, threads) -> F32:
+    """Run one layer on whole arrays: no axis is a batch axis."""
+    from .program import Program  # it is made of the families that call this
+
+    empty = [a.shape for a in arrays if a.size == 0]
+    if empty:
+        raise LayoutError(f"{name}: x has an empty axis, shape {empty[0]}")
+    p = Program(name)
+    y = p.output(build(p, *(p.input(f"x{i}", a.shape) for i, a in enumerate(arrays))))
+    if out is not None and (not isinstance(out, np.ndarray) or out.shape != y.shape):
+        got = out.shape if isinstance(out, np.ndarray) else type(out).__name__
+        raise LayoutError(f"{name}: out must be a float32 array of shape {y.shape}, got {got}")
+    into = None if out is None else out[None]
+    given = tuple(a[None] for a in arrays)
+    got = p.compile()(given if len(given) > 1 else given[0], out=into, threads=threads)
+    return got[0] if out is None else out
+
+
+def whole(method: Callable[..., Tensor]) -> Function:
+    """The NumPy function of a builder call whose axes count from the array's first: no axis is a
+    batch axis."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def call(x, *args, out=None, threads=None, **options):
+        def build(p, t):
+            return getattr(p, name)(t, *args, **options, name=name)
+
+        return run_whole(name, [numbers(name, x)], build, out, threads)
+
+    return _dressed(call, method)
+
+
+def _dressed(call: Any, method: Callable[..., Tensor], fixed: Collection[str] = ()) -> Function:
     """The signature and documentation of a NumPy function."""
     given = inspect.signature(method)
-    own = [p for n, p in given.parameters.items() if n not in ("self", "name")]
-    own[0] = own[0].replace(annotation=ArrayLike)
-    for option, kind in (("out", Array | None), ("threads", int | None)):
-        own.append(
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        )
-    call.__signature__ = given.replace(parameters=own, return_annotation=F32)
-    call.__annotations__ = {p.name: p.annotation for p in own} | {"return": F32}
+    plain = inspect.Parameter.empty
+    own = [
+        p.replace(annotation=plain)
+        for n, p in given.parameters.items()
+        if n not in _BUILDER_ONLY and n not in fixed
+    ]
+    own += [inspect.Parameter(o, inspect.Parameter.KEYWORD_ONLY, default=None) for o in _EXTRA]
+    call.__signature__ = given.replace(parameters=own, return_annotation=plain)
+    call.__annotations__ = {}
     doc = inspect.cleandoc(method.__doc__ or "")
     if "Parameters\n---" not in doc:
         doc += "\n\nParameters\n----------"

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._config import _core
 from .._typing import F32, Array, ArrayLike
-from ..errors import LayoutError
+from ..errors import LayoutError, RangeError
 from ._compile import Plan
 from ._graph import Node
 
@@ -168,7 +168,11 @@ class CompiledProgram:
         engine = self._engine(taps)
         arrays, n = self._check_inputs(x)
         results = self._results(engine, n, out, arrays)
-        _core.nn_run(engine.capsule, n, (*arrays, *results), threads)
+        try:
+            _core.nn_run(engine.capsule, n, (*arrays, *results), threads)
+        except ValueError:
+            self._explain(arrays)
+            raise
         count = len(self._outputs)
         first = results[0] if count == 1 else tuple(results[:count])
         if not taps:
@@ -201,6 +205,24 @@ class CompiledProgram:
                 )
             results.append(o)
         return results
+
+    def _explain(self, arrays: Sequence[F32]) -> None:
+        """Say which row number lies outside which table: the one thing in the numbers themselves
+        that ends a run."""
+        given = {n.index: (n, a) for n, a in zip(self._inputs, arrays)}
+        for node in (n for n in self._nodes if n.op == "embedding"):
+            source, rows = self._nodes[node.inputs[0]], len(node.weights["weight"])
+            while source.op in ("reshape", "identity", "permute", "gather"):
+                source = self._nodes[source.inputs[0]]
+            message = f"{self.name}.{node.name}: ids must be whole numbers in 0..{rows - 1}; "
+            if source.index not in given:
+                raise RangeError(f"{message}{source.name!r} made others")
+            entry, ids = given[source.index]
+            bad = np.argwhere(~((ids >= 0) & (ids < rows) & (ids == np.floor(ids))))
+            if len(bad):
+                place = tuple(int(i) for i in bad[0])
+                got = f"{ids[place]:.9g}"
+                raise RangeError(f"{message}input {entry.name!r} holds {got} at {place}") from None
 
     # ---- looking at it
 

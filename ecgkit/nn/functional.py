@@ -10,12 +10,17 @@ from .ops.activation import *  # noqa: F403
 from .ops.arithmetic import *  # noqa: F403
 from .ops.attention import *  # noqa: F403
 from .ops.conv import *  # noqa: F403
+from .ops.conv_transpose import *  # noqa: F403
+from .ops.embedding import *  # noqa: F403
+from .ops.index import *  # noqa: F403
 from .ops.linear import *  # noqa: F403
 from .ops.norm import *  # noqa: F403
 from .ops.pool import *  # noqa: F403
 from .ops.recurrent import *  # noqa: F403
 from .ops.reduce import *  # noqa: F403
+from .ops.resize import *  # noqa: F403
 from .ops.shape import *  # noqa: F403
 from .ops.softmax import *  # noqa: F403
+from .ops.unary import *  # noqa: F403
 
 __all__ = sorted(name for family in FAMILIES for name in family.__all__)

@@ -1,6 +1,6 @@
 """One file per op family: its builder calls, its steps in C, its NumPy functions.
 
-A new family is a copy of the file nearest to it, named in the two lists below.
+A new family is a copy of the file nearest to it, named in the lists below.
 """
 
 from . import (
@@ -8,42 +8,72 @@ from . import (
     arithmetic,
     attention,
     conv,
+    conv_transpose,
+    embedding,
+    index,
     linear,
     norm,
     pool,
     recurrent,
     reduce,
+    resize,
     shape,
     softmax,
+    unary,
 )
 from .activation import Activation
 from .arithmetic import Arithmetic
 from .attention import Attention
 from .conv import Conv
+from .conv_transpose import ConvTranspose
+from .embedding import Embedding
+from .index import Index
 from .linear import Linear
 from .norm import Norm
 from .pool import Pool
 from .recurrent import Recurrent
 from .reduce import Reduce
+from .resize import Resize
 from .shape import Shape
 from .softmax import Softmax
+from .unary import Unary
 
 FAMILIES = (
     activation,
     arithmetic,
     attention,
     conv,
+    conv_transpose,
+    embedding,
+    index,
     linear,
     norm,
     pool,
     recurrent,
     reduce,
+    resize,
     shape,
     softmax,
+    unary,
 )
 
 
 class Calls(
-    Activation, Arithmetic, Attention, Conv, Linear, Norm, Pool, Recurrent, Reduce, Softmax, Shape
+    ConvTranspose,
+    Conv,
+    Resize,
+    Index,
+    Unary,
+    Activation,
+    Arithmetic,
+    Attention,
+    Embedding,
+    Linear,
+    Norm,
+    Pool,
+    Recurrent,
+    Reduce,
+    Softmax,
+    Shape,
 ):
     """Every builder call."""

@@ -1,5 +1,7 @@
 """Pools: maxima and means over windows."""
 
+from collections.abc import Sequence
+
 from .._builder import Builder
 from .._call import function
 from .._compile import Planner
@@ -9,6 +11,8 @@ from .._op import LANES, NO_BORDER, Form, Read, Step, op, picture
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "avg_pool1d",
     "avg_pool2d",
     "max_pool1d",
@@ -39,12 +43,14 @@ class Pool(Builder):
         }
         return self._add("pool", (x,), (*node.shape[:-rank], *out), name, rank, attrs)
 
-    def _adaptive(self, rank, x, output_size, name) -> Tensor:
-        name, where, node = self._begin(f"adaptive_avg_pool{rank}d", name, x)
-        spatial(where, node.shape, rank)
+    def _adaptive(self, kind, rank, x, output_size, name) -> Tensor:
+        name, where, node = self._begin(f"adaptive_{kind}_pool{rank}d", name, x)
+        _, _, size = spatial(where, node.shape, rank)
+        if rank > 1 and isinstance(output_size, Sequence):  # None: as long as the input
+            output_size = tuple(n if o is None else o for n, o in zip(size, output_size))
         out = lengths(where, "output_size", output_size, rank, 1)
         shape = (*node.shape[:-rank], *out)
-        return self._add("pool", (x,), shape, name, rank, {"kind": "adaptive"})
+        return self._add("pool", (x,), shape, name, rank, {"kind": f"adaptive {kind}"})
 
     def max_pool1d(
         self,
@@ -112,11 +118,19 @@ class Pool(Builder):
 
     def adaptive_avg_pool1d(self, x: Tensor, output_size, *, name=None) -> Tensor:
         """Mean over ``output_size`` nearly equal stretches of time: x (..., c, time)."""
-        return self._adaptive(1, x, output_size, name)
+        return self._adaptive("avg", 1, x, output_size, name)
 
     def adaptive_avg_pool2d(self, x: Tensor, output_size, *, name=None) -> Tensor:
         """Mean over a grid of nearly equal windows: x (..., c, h, w)."""
-        return self._adaptive(2, x, output_size, name)
+        return self._adaptive("avg", 2, x, output_size, name)
+
+    def adaptive_max_pool1d(self, x: Tensor, output_size, *, name=None) -> Tensor:
+        """Maximum over ``output_size`` nearly equal stretches of time: x (..., c, time)."""
+        return self._adaptive("max", 1, x, output_size, name)
+
+    def adaptive_max_pool2d(self, x: Tensor, output_size, *, name=None) -> Tensor:
+        """Maximum over a grid of nearly equal windows: x (..., c, h, w)."""
+        return self._adaptive("max", 2, x, output_size, name)
 
 
 def _forms(plan: Planner, step: Step) -> tuple[list[Read], Form]:
@@ -125,20 +139,24 @@ def _forms(plan: Planner, step: Step) -> tuple[list[Read], Form]:
     return [(step.inputs[0], read, NO_BORDER)], picture(n.shape, n.rank, LANES)
 
 
-_ADAPTIVE = (2, *(1,) * 6, 0, 0, 0)  # the whole picture, or a grid over it
+def adaptive(kind: str) -> tuple[int, ...]:
+    """The numbers of an adaptive pool in C: the whole picture, or a grid over it."""
+    return (2 if kind == "avg" else 3, *(1,) * 6, 0, 0, 0, 0, 0)
 
 
 @op("pool", forms=_forms)
 def _pool(plan: Planner, step: Step) -> None:
     a = step.node.attrs
-    ints: tuple[int, ...] = _ADAPTIVE
-    if a["kind"] != "adaptive":
-        one = (1,) * (2 - step.node.rank)  # a signal is a picture of one row
-        before = [0] * (2 - step.node.rank) + [first for first, _ in a["pads"]]
-        windows = [n for k in ("kernel", "stride", "dilation") for n in (*one, *a[k])]
-        ints = (int(a["kind"] == "avg"), *windows, *before, int(a["count_pad"]))
+    kind = a["kind"]
+    if kind.startswith("adaptive"):
+        ints = adaptive(kind.split()[1])
+    else:
+        more = 2 - step.node.rank  # a signal is a picture of one row
+        windows = [n for k in ("kernel", "stride", "dilation") for n in (*(1,) * more, *a[k])]
+        (top, bottom), (left, right) = [(0, 0)] * more + list(a["pads"])
+        ints = (int(kind == "avg"), *windows, top, left, bottom, right, int(a["count_pad"]))
     bufs = [*plan.sources(step), plan.target(step)]
-    plan.emit(step, "pool", bufs, ints, what=f"{a['kind']} windows")
+    plan.emit(step, "pool", bufs, ints, what=f"{kind} windows")
 
 
 max_pool1d = function(Pool.max_pool1d, axes=2)
@@ -147,3 +165,5 @@ avg_pool1d = function(Pool.avg_pool1d, axes=2)
 avg_pool2d = function(Pool.avg_pool2d, axes=3)
 adaptive_avg_pool1d = function(Pool.adaptive_avg_pool1d, axes=2)
 adaptive_avg_pool2d = function(Pool.adaptive_avg_pool2d, axes=3)
+adaptive_max_pool1d = function(Pool.adaptive_max_pool1d, axes=2)
+adaptive_max_pool2d = function(Pool.adaptive_max_pool2d, axes=3)

@@ -1,4 +1,4 @@
-"""Other views of the same numbers: reshape, transpose, slice, select, concat."""
+"""Other views of the same numbers: reshape, transpose, slice, select, expand."""
 
 from collections.abc import Sequence
 
@@ -36,13 +36,16 @@ class Shape(Builder):
             raise LayoutError(f"{where}: {node.shape} does not reshape to {tuple(shape)}")
         return self._add("reshape", (x,), out, name, rank=max(0, min(len(out) - 1, 2)))
 
-    def flatten(self, x: Tensor, start: int = 0, *, name=None) -> Tensor:
-        """Axes from ``start`` on become one."""
-        shape = self._node(self._where("flatten"), x).shape
-        start %= max(len(shape), 1)
-        return self.reshape(
-            x, (*shape[:start], int(np.prod(shape[start:], dtype=np.int64))), name=name
-        )
+    def flatten(self, x: Tensor, start: int = 0, end: int = -1, *, name=None) -> Tensor:
+        """Axes ``start`` to ``end`` become one. Free."""
+        name, where, node = self._begin("flatten", name, x)
+        if not node.shape:
+            return self.reshape(x, (1,), name=name)
+        first, last = self._axis(where, node, start), self._axis(where, node, end)
+        if last < first:
+            raise LayoutError(f"{where}: axes {start}..{end} of {node.shape} are no stretch")
+        merged = int(np.prod(node.shape[first : last + 1], dtype=np.int64))
+        return self.reshape(x, (*node.shape[:first], merged, *node.shape[last + 1 :]), name=name)
 
     def transpose(self, x: Tensor, axes: Sequence[int], *, name=None) -> Tensor:
         """Axes of the sample in another order, as ``numpy.transpose``."""
@@ -56,6 +59,8 @@ class Shape(Builder):
         attrs = {"strides": tuple(strides[a] for a in order), "offset": 0}
         return self._add("permute", (x,), shape, name, max(0, min(nd - 1, 2)), attrs)
 
+    permute = transpose
+
     def slice(
         self, x: Tensor, axis: int, start: int, stop: int | None = None, step: int = 1, *, name=None
     ) -> Tensor:
@@ -64,7 +69,7 @@ class Shape(Builder):
         axis = self._axis(where, node, axis)
         if step < 1:
             raise ValueError(f"{where}: step must be at least 1, got {step}")
-        picked = range(*slice(start, stop, step).indices(node.shape[axis]))
+        picked = range(node.shape[axis])[start:stop:step]
         if not picked:
             raise LayoutError(f"{where}: the slice of axis {axis} of {node.shape} is empty")
         strides = list(_strides(node.shape))
@@ -92,21 +97,63 @@ class Shape(Builder):
         name, _, node = self._begin("identity", name, x)
         return self._add("identity", (x,), node.shape, name, node.rank)
 
-    def concat(self, tensors: Sequence[Tensor], axis: int, *, name=None) -> Tensor:
-        """Tensors one after the other along an axis."""
-        name = self._name("concat", name)
-        where = self._where(name)
-        nodes = [self._node(where, t) for t in tensors]
-        if not nodes:
-            raise ValueError(f"{where}: no tensors")
-        axis = self._axis(where, nodes[0], axis)
-        shapes = [n.shape for n in nodes]
-        if any(
-            s[:axis] + s[axis + 1 :] != shapes[0][:axis] + shapes[0][axis + 1 :] for s in shapes
-        ):
-            raise LayoutError(f"{where}: shapes {shapes} differ beside axis {axis}")
-        shape = (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
-        return self._add("concat", tensors, shape, name, nodes[0].rank, {"axis": axis})
+    def unsqueeze(self, x: Tensor, axis: int, *, name=None) -> Tensor:
+        """A new axis of length 1 at ``axis``. Free."""
+        name, where, node = self._begin("unsqueeze", name, x)
+        nd = len(node.shape) + 1
+        if not -nd <= axis < nd:
+            raise LayoutError(f"{where}: axis {axis} is outside shape {node.shape} and a new axis")
+        shape = (*node.shape[: axis % nd], 1, *node.shape[axis % nd :])
+        return self.reshape(x, shape, name=name)
+
+    def squeeze(self, x: Tensor, axis: int | None = None, *, name=None) -> Tensor:
+        """Without an axis of length 1, or without all of them. Free."""
+        name, where, node = self._begin("squeeze", name, x)
+        gone = range(len(node.shape)) if axis is None else (self._axis(where, node, axis),)
+        shape = tuple(n for i, n in enumerate(node.shape) if i not in gone or n > 1)
+        return self.reshape(x, shape, name=name)
+
+    def expand(self, x: Tensor, shape: Sequence[int], *, name=None) -> Tensor:
+        """Axes of length 1 repeated to those of ``shape``, which may have more axes in front; -1
+        keeps a length."""
+        name, where, node = self._begin("expand", name, x)
+        more = len(shape) - len(node.shape)
+        old = (1,) * more + node.shape
+        new = tuple(
+            o if n == -1 and i >= more else int(n) for i, (n, o) in enumerate(zip(shape, old))
+        )
+        if more < 0 or any(n < 1 or o not in (1, n) for n, o in zip(new, old)):
+            raise LayoutError(f"{where}: {node.shape} does not expand to {tuple(shape)}")
+        strides = tuple(0 if o == 1 else s for o, s in zip(old, _strides(old)))
+        rank = node.rank if not more else 0
+        return self._add("permute", (x,), new, name, rank, {"strides": strides, "offset": 0})
+
+    def split(self, x: Tensor, sizes: int | Sequence[int], axis: int = 0, *, name=None):
+        """Parts of an axis, one after the other: a tuple of tensors.
+
+        Parameters
+        ----------
+        sizes : int or sequence of int
+            Length of every part (the last may be shorter), or the lengths.
+        """
+        name, where, node = self._begin("split", name, x)
+        n = node.shape[self._axis(where, node, axis)]
+        if isinstance(sizes, int):
+            parts = [min(sizes, n - i) for i in range(0, n, max(1, sizes))]
+        else:
+            parts = list(sizes)
+        if any(part < 1 for part in parts) or int(np.sum(parts)) != n:
+            raise LayoutError(f"{where}: {sizes} does not split axis {axis} of {node.shape}")
+        ends = np.cumsum(parts)
+        return tuple(
+            self.slice(x, axis, int(end) - part, int(end), name=f"{name}_{i}")
+            for i, (part, end) in enumerate(zip(parts, ends))
+        )
+
+    def chunk(self, x: Tensor, chunks: int, axis: int = 0, *, name=None):
+        """An axis in ``chunks`` parts, as ``torch.chunk``: a tuple of tensors."""
+        n = x.shape[axis] if -len(x.shape) <= axis < len(x.shape) else 1
+        return self.split(x, -(-n // max(1, chunks)), axis, name=name)
 
 
 @op("permute")
@@ -114,12 +161,3 @@ def _permute(plan: Planner, step: Step) -> None:
     n = step.node
     ints = (*(n.shape or (1,)), *(n.attrs["strides"] or (1,)), n.attrs["offset"])
     plan.emit(step, "permute", [*plan.sources(step), plan.target(step)], ints, what="strided copy")
-
-
-@op("concat")
-def _concat(plan: Planner, step: Step) -> None:
-    n, axis = step.node, step.node.attrs["axis"]
-    inner = [int(np.prod(plan.nodes[i].shape[axis:], dtype=np.int64)) for i in n.inputs]
-    outer = int(np.prod(n.shape[:axis], dtype=np.int64))
-    sources = plan.sources(step)
-    plan.emit(step, "concat", [plan.target(step), *sources], (outer, *inner), what="copy")

@@ -1,54 +1,47 @@
-"""Softmax along an axis."""
+"""Softmax and its logarithm along an axis."""
 
 import numpy as np
 
-from ..._typing import F32, Array, ArrayLike
 from ...errors import LayoutError
-from .._call import apply, numbers
+from .._call import whole
 from .._compile import Planner
 from .._graph import Tensor
 from .._op import Step, op
 from .shape import Shape
 
-__all__ = ["softmax"]
+__all__ = ["log_softmax", "softmax"]
 
 
 class Softmax(Shape):
-    def softmax(self, x: Tensor, axis: int = -1, *, name=None) -> Tensor:
-        """exp(x) over its sum along one axis."""
-        nd = len(x.shape)
-        if nd and axis % nd != nd - 1:
+    def _softmax(self, kind: str, x: Tensor, axis: int, name) -> Tensor:
+        name, where, node = self._begin(kind, name, x)
+        nd = len(node.shape)
+        if not -nd <= axis < nd:
+            raise LayoutError(f"{where}: axis {axis} is outside shape {node.shape}")
+        if axis % nd != nd - 1:
             order = [*(i for i in range(nd) if i != axis % nd), axis % nd]
             back = tuple(int(i) for i in np.argsort(order))
-            return self.transpose(self.softmax(self.transpose(x, order)), back, name=name)
-        name, _, node = self._begin("softmax", name, x)
-        return self._add("softmax", (x,), node.shape, name)
+            return self.transpose(
+                self._softmax(kind, self.transpose(x, order), -1, None), back, name=name
+            )
+        return self._add("softmax", (x,), node.shape, name, attrs={"log": kind != "softmax"})
+
+    def softmax(self, x: Tensor, axis: int = -1, *, name=None) -> Tensor:
+        """``exp(x)`` over its sum along an axis."""
+        return self._softmax("softmax", x, axis, name)
+
+    def log_softmax(self, x: Tensor, axis: int = -1, *, name=None) -> Tensor:
+        """The logarithm of :meth:`softmax`, exact where the softmax is too small for float32."""
+        return self._softmax("log_softmax", x, axis, name)
 
 
 @op("softmax")
 def _softmax(plan: Planner, step: Step) -> None:
-    length = step.node.shape[-1]
+    n, length = step.node, step.node.shape[-1]
     bufs = [*plan.sources(step), plan.target(step)]
-    plan.emit(step, "softmax", bufs, (step.out.w // length, length), what="rows")
+    log = int(n.attrs["log"])
+    plan.emit(step, "softmax", bufs, (step.out.w // length, length, log), what="rows")
 
 
-def softmax(
-    x: ArrayLike, axis: int = -1, *, out: Array | None = None, threads: int | None = None
-) -> F32:
-    """``exp(x)`` over its sum along an axis.
-
-    Parameters
-    ----------
-    x : array_like
-    axis : int
-        Any axis of ``x``.
-    out, threads
-        As :func:`conv1d`.
-    """
-    a = numbers("softmax", x)
-    if not -a.ndim <= axis < a.ndim:
-        raise LayoutError(f"softmax: axis {axis} is outside shape {a.shape}")
-    axis %= a.ndim
-    return apply(
-        "softmax", a, a.ndim - axis, lambda p, t: p.softmax(t, 0, name="softmax"), out, threads
-    )
+softmax = whole(Softmax.softmax)
+log_softmax = whole(Softmax.log_softmax)
