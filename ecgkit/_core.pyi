@@ -142,6 +142,16 @@ def metric_ranking(y: ArrayLike, s: ArrayLike, threads: int | None = None) -> Ar
 def metric_calibration(
     y: ArrayLike, p: ArrayLike, bins: int, threads: int | None = None
 ) -> tuple[Array, Array]: ...
+def metric_frechet(
+    p: ArrayLike,
+    q: ArrayLike,
+    scale: float = ...,
+    band: int | None = None,
+    limit: float | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array: ...
+def metric_coupling(p: ArrayLike, q: ArrayLike, scale: float = ...) -> tuple[Array, int]: ...
 
 # --- lora
 def lora_merge(

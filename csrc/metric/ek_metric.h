@@ -1,6 +1,7 @@
 /* ek_metric.h: figures of merit.
  *   rank      order scores once: metric_order, then area, average precision, DeLong influences
  *   resample  the same two figures for many resamples of one order
+ *   curves    discrete Frechet distance
  *   decisions thresholds swept, confusion, ranking per record, calibration bins
  * n records, c classes, b resamples. Labels are bytes 0 or 1, checked by the caller. */
 #ifndef EK_METRIC_H
@@ -89,4 +90,22 @@ EK_CHECK ek_status ek_metric_calibration_f32(const uint8_t *y, const float *p, s
                                              size_t bins, double *out, double *square);
 EK_CHECK ek_status ek_metric_calibration_f64(const uint8_t *y, const double *p, size_t n, size_t c,
                                              size_t bins, double *out, double *square);
+
+/* ------------------------------------------------------------------- curves
+ * Discrete Frechet distance of `pairs` pairs of curves p (n) and q (m), p_stride and q_stride
+ * elements between one and the next (0: the same again). scale < 0: points lie |p_i - q_j| apart;
+ * else sqrt((scale (i - j))^2 + (p_i - q_j)^2), squared throughout and one root at the end.
+ * band: |i - j| <= band, at least |n - m| (else EK_EVALUE). A value above limit is +inf, and the
+ * walk stops as soon as that is sure. A curve with a sample that is not finite gives NaN.
+ * Memory: O(n + m). Every variant gives the bits of the recursion as printed. */
+EK_CHECK ek_status ek_metric_frechet_f32(const float *p, size_t p_stride, size_t n, const float *q,
+                                         size_t q_stride, size_t m, size_t pairs, double scale,
+                                         size_t band, double limit, float *out);
+EK_CHECK ek_status ek_metric_frechet_f64(const double *p, size_t p_stride, size_t n,
+                                         const double *q, size_t q_stride, size_t m, size_t pairs,
+                                         double scale, size_t band, double limit, double *out);
+/* One coupling that reaches the distance: path (n + m - 1, 2) holds *length pairs (i, j) from
+ * (0, 0) to the end; diagonal steps preferred. Scratch: n m bytes. */
+EK_CHECK ek_status ek_metric_coupling(const double *p, size_t n, const double *q, size_t m,
+                                      double scale, int64_t *path, size_t *length);
 #endif

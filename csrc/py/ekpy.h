@@ -79,7 +79,8 @@ int ekpy_poll_signals(void *thread_state);
     { name, EKPY_FAST(f), METH_FASTCALL | METH_KEYWORDS, NULL }
 
 /* One table per domain, listed in module.c. */
-extern PyMethodDef ekpy_metric_methods[], ekpy_metric_decisions_methods[];
+extern PyMethodDef ekpy_metric_methods[], ekpy_metric_decisions_methods[],
+    ekpy_metric_curve_methods[];
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
 extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
 extern PyMethodDef ekpy_lora_methods[];

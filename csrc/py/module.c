@@ -8,10 +8,19 @@ static int import_numpy(void) {
 }
 
 static int exec_module(PyObject *mod) {
-    PyMethodDef *const tables[] = {
-        ekpy_core_methods,   ekpy_dsp_methods,    ekpy_filter_methods,           ekpy_beats_methods,
-        ekpy_median_methods, ekpy_fft_methods,    ekpy_wavelet_methods,          ekpy_nn_methods,
-        ekpy_io_methods,     ekpy_metric_methods, ekpy_metric_decisions_methods, ekpy_lora_methods};
+    PyMethodDef *const tables[] = {ekpy_core_methods,
+                                   ekpy_dsp_methods,
+                                   ekpy_filter_methods,
+                                   ekpy_beats_methods,
+                                   ekpy_median_methods,
+                                   ekpy_fft_methods,
+                                   ekpy_wavelet_methods,
+                                   ekpy_nn_methods,
+                                   ekpy_io_methods,
+                                   ekpy_metric_methods,
+                                   ekpy_metric_decisions_methods,
+                                   ekpy_metric_curve_methods,
+                                   ekpy_lora_methods};
     if (import_numpy() < 0) return -1;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(mod, tables[i]) < 0) return -1;

@@ -2,6 +2,7 @@
 
 from ._bootstrap import Interval, bootstrap, bootstrap_ptbxl
 from ._calibration import Reliability, brier, ece, reliability
+from ._curve import Coupling, frechet_coupling, frechet_curve
 from ._delong import DeLong, delong
 from ._multilabel import (
     Fmax,
@@ -23,8 +24,9 @@ SCORED = (
 """Figures of labels and scores, by the names that ``bootstrap`` takes."""
 
 __all__ = [
-    "SCORED", "DeLong", "Fmax", "Interval", "Reliability", "auroc", "average_precision", "binarize",
-    "bootstrap", "bootstrap_ptbxl", "brier", "coverage_error", "delong", "ece", "f_beta", "fmax",
-    "fmax_curve", "g_beta", "label_ranking_average_precision", "precision_recall_curve",
-    "ranking_loss", "reliability", "roc_curve",
+    "SCORED", "Coupling", "DeLong", "Fmax", "Interval", "Reliability", "auroc",
+    "average_precision", "binarize", "bootstrap", "bootstrap_ptbxl", "brier", "coverage_error",
+    "delong", "ece", "f_beta", "fmax", "fmax_curve", "frechet_coupling", "frechet_curve",
+    "g_beta", "label_ranking_average_precision", "precision_recall_curve", "ranking_loss",
+    "reliability", "roc_curve",
 ]  # fmt: skip
