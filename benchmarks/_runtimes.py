@@ -9,11 +9,24 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from _harness import Absent
-from _programs import compiled
 
 import ecgkit as ek
 
 Case = Callable[[], np.ndarray]
+
+
+def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram:
+    """Our program of a benchmark network: the models' own where there is one."""
+    from ecgkit.models import _efficientnet, _resnet, scalogram_arrhythmia
+
+    weights = {key: value.numpy() for key, value in module.state_dict().items()}
+    if name == "resnet18":
+        return _resnet.program(weights, shape[-1])
+    if name == "efficientnet_lite0":
+        return _efficientnet.program(weights, shape[-1])
+    if name in ("cnn1d", "cnn_lstm"):
+        return scalogram_arrhythmia._sequence_program(name, weights)
+    return ek.nn.from_torch(module, shape)
 
 
 def _per_thread_count(make: Callable[[int], Callable]) -> Callable:

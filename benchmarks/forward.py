@@ -10,8 +10,7 @@ import time
 import numpy as np
 from _harness import Absent, bench, error, main, wanted
 from _networks import every
-from _programs import compiled
-from _runtimes import answers, float64, latency, throughput
+from _runtimes import answers, compiled, float64, latency, throughput
 
 from ecgkit._config import _core
 

@@ -42,6 +42,8 @@ const ek_nn_isa ek_nn_isa_avx2 = {
     affine16,
     softmax,
     layer_norm,
+    .wino_line_in = wino_line_in,
+    .wino_line_out = wino_line_out,
     .attn_row = attn_row,
     .attn_turn = attn_turn,
 };

@@ -94,7 +94,12 @@ static inline size_t ek_recur_at(size_t hidden, size_t columns, size_t width, si
     return (begin * hidden + k * wide) * width + j - begin * width;
 }
 
-/* A row of n 2x2 output tiles in one block of 16 channels, from their 16 points. */
+/* F(4, 3) evaluates at 0, +-A, +-B and infinity: of the pairs tried those whose rounding errors
+ * come out smallest, and whose squares are exact. */
+#define EK_WINO_A 0.75
+#define EK_WINO_B 1.5
+
+/* A row of n output tiles in one block of 16 channels, from their points. */
 typedef struct {
     const float *m; /* point p of tile t at m + p*point + t*tile */
     size_t point, tile, n;
@@ -149,6 +154,9 @@ typedef struct {
     void (*attn_row)(const ek_attn_row *r);
     /* n <= width rows of d floats -> out[c*pitch + row], zeros from n to width */
     void (*attn_turn)(const float *const *rows, size_t n, size_t d, float *out, size_t pitch);
+    /* Winograd along one row: tiles of 2 outputs from 4 points or 4 from 6 */
+    void (*wino_line_in)(size_t outputs, const float *x, size_t n, float *v, size_t point);
+    void (*wino_line_out)(size_t outputs, const ek_wino_out *o);
 } ek_nn_isa;
 
 extern const ek_nn_isa ek_nn_isa_ref, ek_nn_isa_avx2, ek_nn_isa_avx512;

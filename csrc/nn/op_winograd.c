@@ -1,72 +1,118 @@
-/* 3x3 convolution of stride 1 by Winograd's F(2x2, 3x3): 16 products for 4 outputs of 9 taps, 2.25
- * times fewer than direct. Its error against float64 is that of the direct sum
- * (tests/test_nn_functional.py): the sums are shorter. winograd  bufs in, out, [res]   ints top
- * left act   reals act parameter   arrays weight (cout, cin, 3, 3), bias (cout) all blocked; the
- * input's border reaches the last whole 2x2 tile A unit is a chunk of tiles: their 4x4 input
- * patches are transformed into (16, blocks, tiles, 16), multiplied by the transformed weights panel
- * by panel, and the results transformed back while they are in the cache. */
+/* Convolutions of stride 1 and three taps an axis by Winograd: F(2x2, 3x3) has 16 products for 4
+ * outputs of 9 taps, F(2, 3) along a row 4 for 2 outputs of 3 taps, F(4, 3) 6 for 4. Errors against
+ * float64 (tests/test_nn_networks.py): as the direct sum's for the first two, whose sums are
+ * shorter; less than twice as large for F(4, 3).
+ *   winograd  bufs in, out, [res]   ints form top left act   reals act parameter   arrays weight
+ *             (cout, cin, 3, 3) or (cout, cin, 3), bias (cout); all blocked; the input's border
+ *             reaches the last whole tile   form 0: F(2x2, 3x3), 1: F(2, 3), 2: F(4, 3)
+ * A unit is a chunk of tiles: their input patches are transformed into (points, blocks, tiles, 16),
+ * multiplied by the transformed weights panel by panel, and the results transformed back while they
+ * are in the cache. */
 #include "nn_step.h"
 #include <math.h>
 #include <string.h>
 
-enum { POINTS = 16, PATCH_BYTES = 512 << 10, K_STRETCH = 128 };
+enum { PATCH_BYTES = 512 << 10, LINE_BYTES = 256 << 10, MAX_POINTS = 16 };
+
+/* What a tile is: its products, its outputs, the rows of its kernel. */
+typedef struct {
+    size_t points, rows, columns, kernel_rows;
+} wino_form;
+
+static const wino_form FORMS[] = {
+    {16, 2, 2, 3},
+    {4,  1, 2, 1},
+    {6,  1, 4, 1},
+};
+enum { SQUARE, LINE2, LINE4 };
 
 typedef struct {
-    size_t cin, cout, blocks, panels, tiles_y, tiles_x, chunk, top, left;
+    wino_form form;
+    size_t kind, cin, cout, blocks, panels, tiles_y, tiles_x, chunk, top, left;
     float lo, hi, param;
     ek_act act;
     size_t bias, weight; /* where they start in values */
     float values[];      /* 32 zeros, bias per panel, weights (panel, point, cin, width of panel) */
 } wino_data;
 
-/* g (3, 3) -> G g G^T (4, 4), in double. */
-static void transform_weight(const float *g, double *u) {
-    double half[4][3];
-    for (size_t j = 0; j < 3; j++) {
-        const double a = (double)g[j], b = (double)g[3 + j], c = (double)g[6 + j];
-        half[0][j] = a;
-        half[1][j] = 0.5 * (a + b + c);
-        half[2][j] = 0.5 * (a - b + c);
-        half[3][j] = c;
+/* F(4, 3) evaluates at 0, +-EK_WINO_A, +-EK_WINO_B and infinity (nn_kern.h). */
+static const double A = EK_WINO_A, B = EK_WINO_B;
+
+/* Three taps -> points, in double. */
+static void transform_line(size_t kind, double a, double b, double c, double *u) {
+    if (kind == LINE4) {
+        const double fa = 2 * A * A * (A * A - B * B), fb = 2 * B * B * (B * B - A * A);
+        u[0] = a / (A * A * B * B);
+        u[1] = (a + A * b + A * A * c) / fa;
+        u[2] = (a - A * b + A * A * c) / fa;
+        u[3] = (a + B * b + B * B * c) / fb;
+        u[4] = (a - B * b + B * B * c) / fb;
+        u[5] = c;
+        return;
     }
-    for (size_t i = 0; i < 4; i++) {
-        const double a = half[i][0], b = half[i][1], c = half[i][2];
-        u[4 * i] = a;
-        u[4 * i + 1] = 0.5 * (a + b + c);
-        u[4 * i + 2] = 0.5 * (a - b + c);
-        u[4 * i + 3] = c;
+    u[0] = a;
+    u[1] = 0.5 * (a + b + c);
+    u[2] = 0.5 * (a - b + c);
+    u[3] = c;
+}
+
+/* Points of a line, `step` apart -> its three taps, to the last digit or so. */
+static void line_taps(size_t kind, const float *u, size_t step, float *g) {
+    const size_t last = FORMS[kind == LINE4 ? LINE4 : LINE2].points - 1;
+    const float outer = kind == LINE4 ? (float)(A * A * B * B) : 1.0f;
+    const float middle = kind == LINE4 ? (float)(A * (A * A - B * B)) : 1.0f;
+    g[0] = u[0] * outer;
+    g[1] = (u[step] - u[2 * step]) * middle;
+    g[2] = u[last * step];
+}
+
+static void transform_weight(size_t kind, const float *g, double *u) {
+    if (kind != SQUARE) {
+        transform_line(kind, (double)g[0], (double)g[1], (double)g[2], u);
+        return;
     }
+    double half[3][4]; /* G g G^T, columns first */
+    for (size_t j = 0; j < 3; j++)
+        transform_line(kind, (double)g[j], (double)g[3 + j], (double)g[6 + j], half[j]);
+    for (size_t i = 0; i < 4; i++)
+        transform_line(kind, half[0][i], half[1][i], half[2][i], u + 4 * i);
 }
 
 static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
-    if (a->nbufs < 2 || a->nints != 3 || a->nreals != 1 || a->narrays != 2) return EK_EVALUE;
+    if (a->nbufs < 2 || a->nints != 4 || a->nreals != 1 || a->narrays != 2) return EK_EVALUE;
     const ek_nn_buf *in = s->buf[0], *out = s->buf[1], *res = a->nbufs > 2 ? s->buf[2] : NULL;
     if (in == NULL || out == NULL || in->lanes != EK_LANES || out->lanes != EK_LANES ||
         in->items != out->items)
         return EK_EVALUE;
-    if (a->ints[0] < 0 || a->ints[1] < 0 || a->ints[2] < 0 || a->ints[2] >= EK_ACT_COUNT ||
-        out->h == 0 || out->w == 0)
+    if (a->ints[0] < SQUARE || a->ints[0] > LINE4 || a->ints[1] < 0 || a->ints[2] < 0 ||
+        a->ints[3] < 0 || a->ints[3] >= EK_ACT_COUNT || out->h == 0 || out->w == 0)
         return EK_EVALUE;
     if (res != NULL && (res->lanes != EK_LANES || res->c != out->c || res->h != out->h ||
                         res->w != out->w || res->items != out->items))
         return EK_EVALUE;
+    const size_t kind = (size_t)a->ints[0];
+    const wino_form f = FORMS[kind];
     const size_t width = s->isa->width, wide = 2 * width, cin = in->c, cout = out->c;
-    const size_t panels = ek_nn_ceil(cout, wide), top = (size_t)a->ints[0],
-                 left = (size_t)a->ints[1];
-    const size_t tiles_y = ek_nn_ceil(out->h, 2), tiles_x = ek_nn_ceil(out->w, 2);
-    if (top > in->top || left > in->left || 2 * tiles_y + 2 > top + in->h + in->bottom ||
-        2 * tiles_x + 2 > left + in->w + in->right)
+    const size_t panels = ek_nn_ceil(cout, wide), top = (size_t)a->ints[1],
+                 left = (size_t)a->ints[2];
+    const size_t tiles_y = ek_nn_ceil(out->h, f.rows), tiles_x = ek_nn_ceil(out->w, f.columns);
+    if (top > in->top || left > in->left ||
+        f.rows * tiles_y + f.kernel_rows - 1 > top + in->h + in->bottom ||
+        f.columns * tiles_x + 2 > left + in->w + in->right)
         return EK_EVALUE;
     size_t weights, floats;
-    if (__builtin_mul_overflow(cin, cout, &weights) || a->lengths[0] != 9 * weights ||
-        a->lengths[1] != cout || __builtin_mul_overflow(cin * POINTS, panels * wide, &floats))
+    const size_t taps = 3 * f.kernel_rows;
+    if (__builtin_mul_overflow(cin, cout, &weights) || a->lengths[0] != taps * weights ||
+        a->lengths[1] != cout || __builtin_mul_overflow(cin * f.points, panels * wide, &floats))
         return EK_EVALUE;
     const size_t before = wide + panels * wide;
     s->data_bytes = sizeof(wino_data) + (before + floats) * sizeof(float);
     wino_data *d = s->data = ek_aligned_alloc(s->data_bytes);
     if (d == NULL) return EK_ENOMEM;
     memset(d, 0, s->data_bytes);
-    *d = (wino_data){.cin = cin,
+    *d = (wino_data){.form = f,
+                     .kind = kind,
+                     .cin = cin,
                      .cout = cout,
                      .blocks = in->blocks,
                      .panels = panels,
@@ -76,9 +122,10 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
                      .left = left,
                      .bias = wide,
                      .weight = before};
-    d->chunk = PATCH_BYTES / sizeof(float) / (POINTS * in->blocks * EK_LANES);
+    d->chunk = (kind == SQUARE ? PATCH_BYTES : LINE_BYTES) / sizeof(float) /
+               (f.points * in->blocks * EK_LANES);
     if (d->chunk < s->isa->rows) d->chunk = s->isa->rows;
-    const int64_t act = a->ints[2];
+    const int64_t act = a->ints[3];
     d->lo = act == EK_ACT_RELU || act == EK_ACT_RELU6 ? 0.0f : -INFINITY;
     d->hi = act == EK_ACT_RELU6 ? 6.0f : INFINITY;
     d->act = act == EK_ACT_RELU || act == EK_ACT_RELU6 ? EK_ACT_NONE : (ek_act)act;
@@ -86,12 +133,18 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
     for (size_t j = 0; j < cout; j++) d->values[d->bias + j] = a->arrays[1][j];
     for (size_t j = 0; j < cout; j++)
         for (size_t c = 0; c < cin; c++) {
-            double u[POINTS];
-            transform_weight(a->arrays[0] + (j * cin + c) * 9, u);
-            float *w = d->values + d->weight + (j / wide * POINTS * cin + c) * wide + j % wide;
-            for (size_t p = 0; p < POINTS; p++) w[p * cin * wide] = (float)u[p];
+            double u[MAX_POINTS];
+            transform_weight(kind, a->arrays[0] + (j * cin + c) * taps, u);
+            float *w = d->values + d->weight + (j / wide * f.points * cin + c) * wide + j % wide;
+            for (size_t p = 0; p < f.points; p++) w[p * cin * wide] = (float)u[p];
         }
     return EK_OK;
+}
+
+/* Terms of a product that are summed in one chain. Chains of 16 keep F(4, 3) within twice the error
+ * of PyTorch's direct sum; with many channels its own chains are long. */
+static size_t stretch(const wino_data *d) {
+    return d->kind != LINE4 ? 64 : d->cin < 512 ? 16 : 32;
 }
 
 typedef struct {
@@ -134,18 +187,46 @@ static int next_stripe(const wino_data *d, size_t t0, size_t t1, stripe *r) {
     return 1;
 }
 
+/* The first input of tile t of a stripe, in the first block. */
+static const float *patch(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size_t t) {
+    const wino_data *d = s->data;
+    const ek_nn_buf *in = s->buf[0];
+    return ek_nn_at(c, in) + r->item * in->item +
+           (in->top - d->top + d->form.rows * r->y) * in->pitch +
+           (in->left - d->left + d->form.columns * (r->x + t)) * EK_LANES;
+}
+
 static void gather(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t1, size_t stride,
                    float *v) {
     const wino_data *d = s->data;
     const ek_nn_buf *in = s->buf[0];
     stripe r = {0};
     while (next_stripe(d, t0, t1, &r)) {
-        const float *x = ek_nn_at(c, in) + r.item * in->item +
-                         (in->top - d->top + 2 * r.y) * in->pitch +
-                         (in->left - d->left + 2 * r.x) * EK_LANES;
-        for (size_t b = 0; b < d->blocks; b++)
-            s->isa->wino_in(x + b * in->plane, in->pitch, r.n,
-                            v + (b * stride + r.first) * EK_LANES, d->blocks * stride * EK_LANES);
+        const float *x = patch(s, c, &r, 0);
+        const size_t point = d->blocks * stride * EK_LANES;
+        for (size_t b = 0; b < d->blocks; b++) {
+            float *to = v + (b * stride + r.first) * EK_LANES;
+            if (d->kind == SQUARE)
+                s->isa->wino_in(x + b * in->plane, in->pitch, r.n, to, point);
+            else
+                s->isa->wino_line_in(d->form.columns, x + b * in->plane, r.n, to, point);
+        }
+    }
+}
+
+/* The taps of one channel pair from its transformed weights. */
+static void taps_of(const wino_data *d, const float *u, float *g) {
+    const size_t point = d->cin * ((d->weight - d->bias) / d->panels); /* cin x panel's width */
+    if (d->kind != SQUARE) {
+        line_taps(d->kind, u, point, g);
+        return;
+    }
+    float half[4][3];
+    for (size_t i = 0; i < 4; i++) line_taps(d->kind, u + 4 * i * point, point, half[i]);
+    for (size_t i = 0; i < 3; i++) {
+        g[i] = half[0][i];
+        g[3 + i] = half[1][i] - half[2][i];
+        g[6 + i] = half[3][i];
     }
 }
 
@@ -155,34 +236,24 @@ static void mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size
     const wino_data *d = s->data;
     const ek_nn_buf *in = s->buf[0];
     const size_t wide = 2 * s->isa->width, lanes = wide - j < EK_LANES ? wide - j : EK_LANES;
-    const size_t point = d->cin * wide;
-    const float *x = ek_nn_at(c, in) + r->item * in->item +
-                     (in->top - d->top + 2 * r->y) * in->pitch +
-                     (in->left - d->left + 2 * (r->x + t)) * EK_LANES;
+    const size_t tile = d->form.columns;
+    const float *x = patch(s, c, r, t);
     for (size_t y = 0; y < o->rows; y++)
-        for (size_t k = 0; k < 2 && 2 * t + k < o->columns; k++)
+        for (size_t k = 0; k < tile && tile * t + k < o->columns; k++)
             for (size_t l = 0; l < lanes; l++) {
                 double sum = (double)o->bias[l];
                 for (size_t ch = 0; ch < d->cin; ch++) {
-                    const float *u =
-                        d->values + d->weight + (panel * POINTS * d->cin + ch) * wide + j + l;
                     const float *p = x + ch / EK_LANES * in->plane + ch % EK_LANES + y * in->pitch +
                                      k * EK_LANES;
-                    float half[4][3]; /* U = G g G^T: the middle tap is a difference, the outer ones
-                                         are there */
-                    for (size_t i = 0; i < 4; i++) {
-                        const float *row = u + 4 * i * point;
-                        half[i][0] = row[0];
-                        half[i][1] = row[point] - row[2 * point];
-                        half[i][2] = row[3 * point];
-                    }
-                    for (size_t i = 0; i < 3; i++) {
-                        const float g[3] = {half[0][i], half[1][i] - half[2][i], half[3][i]};
-                        for (size_t ky = 0; ky < 3; ky++)
-                            sum += (double)g[ky] * (double)p[ky * in->pitch + i * EK_LANES];
-                    }
+                    float g[9];
+                    taps_of(d,
+                            d->values + d->weight + (panel * d->form.points * d->cin + ch) * wide +
+                                j + l,
+                            g);
+                    for (size_t i = 0; i < 3 * d->form.kernel_rows; i++)
+                        sum += (double)g[i] * (double)p[i / 3 * in->pitch + i % 3 * EK_LANES];
                 }
-                const size_t column = 2 * t + k;
+                const size_t column = tile * t + k;
                 float v = (float)sum;
                 if (o->res != NULL) v += o->res[y * o->res_pitch + column * EK_LANES + l];
                 v = v < d->lo ? d->lo : v;
@@ -198,7 +269,8 @@ static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t 
     stripe r = {0};
     while (next_stripe(d, t0, t1, &r))
         for (size_t j = 0; j < wide && panel * wide + j < d->cout; j += EK_LANES) {
-            const size_t block = (panel * wide + j) / EK_LANES, y = 2 * r.y, x = 2 * r.x;
+            const size_t block = (panel * wide + j) / EK_LANES;
+            const size_t tile = d->form.columns, y = d->form.rows * r.y, x = tile * r.x;
             ek_wino_out o = {.m = m + r.first * wide + j,
                              .point = stride * wide,
                              .tile = wide,
@@ -207,7 +279,7 @@ static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t 
                              .lo = d->lo,
                              .hi = d->hi,
                              .pitch = out->pitch,
-                             .rows = out->h - y < 2 ? 1 : 2,
+                             .rows = out->h - y < d->form.rows ? 1 : d->form.rows,
                              .columns = out->w - x};
             o.out = ek_nn_at(c, out) + r.item * out->item + block * out->plane + out->origin +
                     y * out->pitch + x * EK_LANES;
@@ -218,11 +290,14 @@ static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t 
             }
             o.bad = bad;
             memset(bad, 0, r.n);
-            s->isa->wino_out(&o);
+            if (d->kind == SQUARE)
+                s->isa->wino_out(&o);
+            else
+                s->isa->wino_line_out(tile, &o);
             for (size_t t = 0; t < r.n; t++)
                 if (bad[t]) mend(s, c, &r, t, panel, j, &o);
             if (d->act == EK_ACT_NONE) continue;
-            const size_t n = o.columns < 2 * r.n ? o.columns : 2 * r.n;
+            const size_t n = o.columns < tile * r.n ? o.columns : tile * r.n;
             for (size_t i = 0; i < o.rows; i++)
                 s->isa->act(d->act, d->param, o.out + i * out->pitch, n * EK_LANES);
         }
@@ -232,9 +307,11 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                           ek_arena *tmp) {
     const wino_data *d = s->data;
     const wino_grid g = wino_chunks(s, c);
-    const size_t wide = 2 * s->isa->width, stretches = ek_nn_ceil(d->blocks * EK_LANES, K_STRETCH);
-    float *v = ek_arena_f32(tmp, POINTS * d->blocks * g.chunk * EK_LANES),
-          *m = ek_arena_f32(tmp, POINTS * g.chunk * wide);
+    const size_t points = d->form.points;
+    const size_t length = stretch(d), blocks = length / EK_LANES;
+    const size_t wide = 2 * s->isa->width, stretches = ek_nn_ceil(d->blocks, blocks);
+    float *v = ek_arena_f32(tmp, points * d->blocks * g.chunk * EK_LANES),
+          *m = ek_arena_f32(tmp, points * g.chunk * wide);
     const float **a = ek_arena_alloc(tmp, g.chunk, sizeof *a);
     ek_run *run = ek_arena_alloc(tmp, d->blocks, sizeof *run);
     unsigned char *bad = ek_arena_alloc(tmp, d->tiles_x, 1);
@@ -256,14 +333,13 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
         gather(s, c, t0, t1, g.chunk, v);
         for (size_t q = 0; q < d->panels; q++) {
             ek_tile t = {.bias = d->values, .columns = wide};
-            for (size_t p = 0; p < POINTS; p++)
+            for (size_t p = 0; p < points; p++)
                 for (size_t k = 0; k < stretches; k++) {
-                    const size_t first = k * (K_STRETCH / EK_LANES), left = d->blocks - first;
-                    t.b =
-                        d->values + d->weight + ((q * POINTS + p) * d->cin + k * K_STRETCH) * wide;
+                    const size_t first = k * blocks, left = d->blocks - first;
+                    t.b = d->values + d->weight + ((q * points + p) * d->cin + k * length) * wide;
                     t.a_off = (ptrdiff_t)(p * d->blocks * g.chunk * EK_LANES);
                     t.run = run + first;
-                    t.runs = left < K_STRETCH / EK_LANES ? left : K_STRETCH / EK_LANES;
+                    t.runs = left < blocks ? left : blocks;
                     for (size_t i = 0; i < tiles; i++) {
                         const size_t r0 = len * i / tiles, r1 = len * (i + 1) / tiles;
                         t.to = m + (p * g.chunk + r0) * wide;

@@ -1,5 +1,5 @@
-/* winograd_impl.h: the transforms of F(2x2, 3x3) over vec_*.h, one block of 16 channels at a time.
- */
+/* winograd_impl.h: the transforms of Winograd's convolutions over vec_*.h, one block of 16 channels
+ * at a time. */
 
 /* B^T along one line: (d0-d2, d1+d2, d2-d1, d1-d3). */
 ALWAYS void wino_line(const vf *d, vf *out) {
@@ -67,4 +67,76 @@ static void wino_out(const ek_wino_out *o) {
             wino_put(o, 1, 2 * t, h * VF, y[1][0]);
             wino_put(o, 1, 2 * t + 1, h * VF, y[1][1]);
         }
+}
+
+/* B^T of F(4, 3): even and odd parts of the four middle points are shared. */
+ALWAYS void wino_line4(const vf *d, vf *out) {
+    const double aa = EK_WINO_A * EK_WINO_A, bb = EK_WINO_B * EK_WINO_B;
+    const vf a = vf_set1((float)EK_WINO_A), b = vf_set1((float)EK_WINO_B);
+    const vf a2 = vf_set1((float)aa), b2 = vf_set1((float)bb);
+    const vf product = vf_set1((float)(aa * bb)), sum = vf_set1((float)(aa + bb));
+    const vf even_a = vf_fnma(b2, d[2], d[4]), odd_a = vf_fnma(b2, d[1], d[3]);
+    const vf even_b = vf_fnma(a2, d[2], d[4]), odd_b = vf_fnma(a2, d[1], d[3]);
+    out[0] = vf_fnma(sum, d[2], vf_fma(product, d[0], d[4]));
+    out[1] = vf_fma(a, odd_a, even_a);
+    out[2] = vf_fnma(a, odd_a, even_a);
+    out[3] = vf_fma(b, odd_b, even_b);
+    out[4] = vf_fnma(b, odd_b, even_b);
+    out[5] = vf_fnma(sum, d[3], vf_fma(product, d[1], d[5]));
+}
+
+static void wino_line_in(size_t outputs, const float *x, size_t n, float *v, size_t point) {
+    for (size_t t = 0; t < n; t++)
+        for (size_t h = 0; h < HALVES; h++) {
+            const float *p = x + outputs * t * EK_LANES + h * VF;
+            float *o = v + t * EK_LANES + h * VF;
+            vf d[6], out[6];
+            if (outputs == 2) {
+#pragma GCC unroll 4
+                for (size_t j = 0; j < 4; j++) d[j] = vf_load(p + j * EK_LANES);
+                wino_line(d, out);
+#pragma GCC unroll 4
+                for (size_t j = 0; j < 4; j++) vf_store(o + j * point, out[j]);
+            } else {
+#pragma GCC unroll 6
+                for (size_t j = 0; j < 6; j++) d[j] = vf_load(p + j * EK_LANES);
+                wino_line4(d, out);
+#pragma GCC unroll 6
+                for (size_t j = 0; j < 6; j++) vf_store(o + j * point, out[j]);
+            }
+        }
+}
+
+static void wino_line_out(size_t outputs, const ek_wino_out *o) {
+    const vf a = vf_set1((float)EK_WINO_A), a2 = vf_mul(a, a), a3 = vf_mul(a, a2);
+    const vf b = vf_set1((float)EK_WINO_B), b2 = vf_mul(b, b), b3 = vf_mul(b, b2);
+    for (size_t h = 0; h < HALVES; h++) {
+        const vf bias = vf_load(o->bias + h * VF);
+        for (size_t t = 0; t < o->n; t++) {
+            const float *p = o->m + t * o->tile + h * VF;
+            vf m[6], y[4], sum;
+            if (outputs == 2) {
+#pragma GCC unroll 4
+                for (size_t j = 0; j < 4; j++) m[j] = vf_load(p + j * o->point);
+                y[0] = vf_add(vf_add(vf_add(m[1], m[2]), m[0]), bias);
+                y[1] = vf_add(vf_sub(vf_sub(m[1], m[2]), m[3]), bias);
+                sum = vf_add(y[0], y[1]);
+                wino_put(o, 0, 2 * t, h * VF, y[0]);
+                wino_put(o, 0, 2 * t + 1, h * VF, y[1]);
+            } else {
+#pragma GCC unroll 6
+                for (size_t j = 0; j < 6; j++) m[j] = vf_load(p + j * o->point);
+                const vf even_a = vf_add(m[1], m[2]), odd_a = vf_sub(m[1], m[2]);
+                const vf even_b = vf_add(m[3], m[4]), odd_b = vf_sub(m[3], m[4]);
+                y[0] = vf_add(vf_add(vf_add(even_a, even_b), m[0]), bias);
+                y[1] = vf_fma(b, odd_b, vf_fma(a, odd_a, bias));
+                y[2] = vf_fma(b2, even_b, vf_fma(a2, even_a, bias));
+                y[3] = vf_add(vf_fma(b3, odd_b, vf_fma(a3, odd_a, m[5])), bias);
+                sum = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
+#pragma GCC unroll 4
+                for (size_t j = 0; j < 4; j++) wino_put(o, 0, 4 * t + j, h * VF, y[j]);
+            }
+            o->bad[t] |= (unsigned char)vf_any_nan(vf_sub(sum, sum)); /* NaN or infinity */
+        }
+    }
 }

@@ -36,6 +36,7 @@ class Conv(Builder):
         dilation = lengths(where, "dilation", dilation, rank, 1)
         pads = paddings(where, padding, rank, kernel, stride, dilation, size)
         out = outputs(where, size, kernel, stride, dilation, pads)
+        w, pads = _live(w, pads, size, out, stride, dilation)
         b = self._vector(where, "bias", bias, w.shape[0], 0.0)
         attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": groups}
         shape = (*node.shape[: -rank - 1], w.shape[0], *out)
@@ -94,8 +95,44 @@ class Conv(Builder):
         return self._conv(2, x, weight, bias, stride, padding, dilation, groups, name)
 
 
-# Winograd's transformed weights are 16/9 of the plain ones: only where they stay in the cache.
+def _live(w, pads, size, out, stride, dilation):
+    """The kernel without the outer taps that meet nothing but padding, and the padding left: a 3x3
+    kernel on a picture of one row has one row."""
+    for axis, (n, o, s, d) in enumerate(zip(size, out, stride, dilation)):
+        before, after = pads[axis]
+        first, last = 0, w.shape[axis + 2] - 1
+
+        def meets(tap, axis=axis, n=n, o=o, s=s, d=d, start=pads[axis][0]):
+            at = np.arange(o) * s + tap * d - start
+            return bool(((at >= 0) & (at < n)).any())
+
+        while first < last and before >= d and not meets(first):
+            first, before = first + 1, before - d
+        while first < last and after >= d and not meets(last):
+            last, after = last - 1, after - d
+        w = np.ascontiguousarray(np.take(w, range(first, last + 1), axis + 2))
+        pads = (*pads[:axis], (before, after), *pads[axis + 1 :])
+    return w, pads
+
+
+# Winograd's forms: rows and columns of an output tile, as csrc/nn/op_winograd.c numbers them.
+_SQUARE, _LINE2, _LINE4 = range(3)
+_TILES = {_SQUARE: (2, 2), _LINE2: (1, 2), _LINE4: (1, 4)}
+# The square form's transformed weights are 16/9 of the plain ones: only where they stay in the
+# cache.
 _WINOGRAD_WEIGHTS = 16 * 256 * 256
+
+
+def winograd_form(n: Node) -> int | None:
+    """Which of Winograd's forms suits a convolution, if any."""
+    cout, cin, *kernel = n.weights["weight"].shape
+    ones = all(i == 1 for i in (*n.attrs["stride"], *n.attrs["dilation"], n.attrs["groups"]))
+    if not ones or min(cin, cout) < 2 * LANES or n.shape[-1] < 4:
+        return None
+    if kernel == [3, 3]:
+        fits = 16 * cin * cout <= _WINOGRAD_WEIGHTS and n.shape[-2] >= 4
+        return _SQUARE if fits else None
+    return _LINE4 if kernel in ([3], [1, 3]) else None
 
 
 def conv_kind(n: Node) -> str:
@@ -106,10 +143,7 @@ def conv_kind(n: Node) -> str:
         n.attrs["groups"],
     )
     if groups == 1:
-        three = n.weights["weight"].shape[2:] == (3, 3)
-        ones = n.attrs["stride"] == n.attrs["dilation"] == (1, 1)
-        fits = min(cin, cout) >= 2 * LANES and 16 * cin * cout <= _WINOGRAD_WEIGHTS
-        return "winograd" if three and ones and fits and min(n.shape[-2:]) >= 4 else "conv"
+        return "conv" if winograd_form(n) is None else "winograd"
     if cin == 1 and cout == groups:
         return "depthwise"
     return "conv" if cin % LANES == 0 and (cout // groups) % LANES == 0 else "conv_any"
@@ -119,14 +153,16 @@ def _border(n: Node, shape) -> tuple[int, int, int, int]:
     """The zeros that windows reach beyond the picture; the far side counts only what the last
     output uses."""
     pairs = []
-    kernel = n.weights["weight"].shape[2:]
+    kernel, form = n.weights["weight"].shape[2:], winograd_form(n)
+    tile = None if form is None else _TILES[form]
     for axis in range(n.rank):
         before = n.attrs["pads"][axis][0]
         size, out = shape[-n.rank :][axis], n.shape[-n.rank :][axis]
         reach = (
             (out - 1) * n.attrs["stride"][axis] + (kernel[axis] - 1) * n.attrs["dilation"][axis] + 1
         )
-        reach += out % 2 if conv_kind(n) == "winograd" else 0  # whole tiles of two
+        if tile is not None:
+            reach += -out % tile[axis - n.rank]  # whole tiles
         pairs.append((before, max(0, reach - before - size)))
     if n.rank == 1:
         pairs.insert(0, (0, 0))
@@ -158,18 +194,18 @@ def _forms(plan: Planner, step: Step) -> tuple[list[Read], Form]:
 )
 def _conv(plan: Planner, step: Step) -> None:
     n, w, a = step.node, step.weights["weight"], step.node.attrs
-    kind, one = conv_kind(n), (1,) * (2 - n.rank)
+    kind, form, one = conv_kind(n), winograd_form(n), (1,) * (2 - n.rank)
     kernel, stride, dilation = (*one, *w.shape[2:]), (*one, *a["stride"]), (*one, *a["dilation"])
     top, _, left, _ = _border(n, plan.nodes[n.inputs[0]].shape)
     ints: tuple[int, ...] = (*kernel, *stride, *dilation, top, left)
-    if kind == "winograd":
-        ints = (top, left)
+    if form is not None:
+        ints = (form, top, left)
     elif kind != "depthwise":
         ints = (*ints, a["groups"])
     read = "plain" if step.reads[0][1].lanes == 1 else "blocked"
     what = {
         "conv": f"product, {read} input",
-        "winograd": "Winograd 2x2",
+        "winograd": "Winograd {}x{}".format(*_TILES.get(form or 0, ())),
         "depthwise": "depthwise",
         "conv_any": "direct",
     }[kind]

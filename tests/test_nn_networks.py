@@ -1,0 +1,111 @@
+"""The benchmark's convolutional networks against PyTorch in float64, on shorter recordings."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ecgkit as ek
+
+torch = pytest.importorskip("torch")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+networks = pytest.importorskip("_networks_conv")
+from _networks import scatter_norms  # noqa: E402
+
+F = torch.nn.functional
+SHAPES = {
+    "merl_resnet1d18": (12, 182),
+    "xresnet1d101": (12, 160),
+    "protoecgnet_1d": (12, 250),
+    "protoecgnet_2d": (1, 12, 250),
+}
+
+
+def rms(x) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+
+
+@pytest.fixture(scope="module")
+def nets():
+    torch.manual_seed(0)
+    return {name: scatter_norms(net[0]) for name, net in networks.networks().items()}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_networks_err_at_most_twice_as_much_as_pytorch(isa, nets, name):
+    if ek.simd.active() == "ref" and name != "protoecgnet_1d":
+        pytest.skip("minutes in plain C; its kernels are those of protoecgnet_1d")
+    x = np.random.default_rng(0).normal(size=(2, *SHAPES[name])).astype(np.float32)
+    module = nets[name]
+    program = ek.nn.from_torch(module, SHAPES[name])
+    with torch.inference_mode():
+        theirs = module(torch.from_numpy(x)).numpy()
+        want = module.double()(torch.from_numpy(x).double()).numpy()
+    module.float()
+    got = program(x, threads=1)
+    assert rms(got - want) <= 2 * rms(theirs - want)
+    assert np.array_equal(got, program(x, threads=2))
+    assert np.array_equal(got[1:], program(x[1:], threads=2))
+
+
+def winograd(x, w, bias, act=None, residual=False):
+    """A program whose only step is one convolution; where its kernel is Winograd's."""
+    p = ek.nn.Program("line")
+    t = p.input("x", x.shape[1:])
+    h = p.conv1d(t, w, bias, padding=1)
+    h = p.add(h, t) if residual else h
+    p.output(p.activation(h, act) if act else h)
+    program = p.compile()
+    assert "winograd" in [row["op"] for row in program._main.rows]
+    return program
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("act", [None, "relu", "silu"])
+@pytest.mark.parametrize(("channels", "length"), [(32, 4), (40, 5), (64, 62), (100, 301)])
+def test_three_taps_in_time_by_winograd(isa, channels, length, act, residual):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, channels, length)).astype(np.float32)
+    w = (rng.normal(size=(channels, channels, 3)) / np.sqrt(3 * channels)).astype(np.float32)
+    b = rng.normal(size=channels).astype(np.float32)
+
+    def theirs(dtype):
+        x_, w_, b_ = (torch.tensor(a, dtype=dtype) for a in (x, w, b))
+        y = F.conv1d(x_, w_, b_, padding=1)
+        y = y + x_ if residual else y
+        return (getattr(F, act)(y) if act else y).numpy()
+
+    want = theirs(torch.float64)
+    program = winograd(x, w, b, act, residual)
+    got = program(x, threads=1)
+    assert rms(got - want) <= 2 * rms(theirs(torch.float32) - want)
+    assert np.array_equal(got, program(x, threads=2))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 7, 20])
+def test_infinities_stay_in_their_windows_of_three_taps(isa, bad, at):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 33, 21)).astype(np.float32)
+    w = rng.normal(size=(48, 33, 3)).astype(np.float32)
+    x[0, 5, at] = bad
+    got = winograd(x, w, np.zeros(48, np.float32))(x)
+    want = F.conv1d(torch.from_numpy(x), torch.from_numpy(w), padding=1).numpy()
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
+    fine = np.isfinite(want)
+    np.testing.assert_allclose(got[fine], want[fine], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kernel", "pads"), [((3, 3), (1, 1)), ((5, 3), (2, 0)), ((3, 7), (1, 3))])
+def test_taps_that_meet_only_padding_are_dropped(isa, kernel, pads):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 5, 1, 30)).astype(np.float32)
+    w = rng.normal(size=(7, 5, *kernel)).astype(np.float32)
+    p = ek.nn.Program("flat")
+    p.output(p.conv2d(p.input("x", x.shape[1:]), w, padding=pads))
+    program = p.compile()
+    assert program.macs == 7 * 5 * kernel[1] * program.outputs["conv2d_0"][-1]
+    want = F.conv2d(torch.from_numpy(x), torch.from_numpy(w), padding=pads).numpy()
+    np.testing.assert_allclose(program(x), want, rtol=1e-4, atol=1e-5)
