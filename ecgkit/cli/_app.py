@@ -40,7 +40,7 @@ def verb(function: Callable[..., Any]) -> click.Command:
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     ):
         run = decorate(run)
-    return app.command(name=function.__name__.rstrip("_"))(run)
+    return app.command(name=function.__name__.rstrip("_").replace("_", "-"))(run)
 
 
 def of_file(function: Callable[..., Any]) -> Callable[..., Any]:
