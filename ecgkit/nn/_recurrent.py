@@ -76,7 +76,7 @@ def add_layers(
             )
     states: dict[str, list[Tensor]] = {key[0]: [] for key in initial}
     for layer in range(num_layers):
-        flat = {}
+        flat: dict[str, F32] = {}
         for d in range(directions):
             suffix = f"_l{layer}" + ("_reverse" if d else "")
             part = _direction(where, cell, weights, suffix, x.shape[-1], hidden)
