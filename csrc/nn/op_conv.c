@@ -16,7 +16,7 @@ typedef struct {
 } panel;
 
 typedef struct {
-    size_t run, runs, k; /* the first run, their count, rows of B before them */
+    size_t run, runs, k, rows; /* the first run, their count, rows of B before them and of them */
 } stretch;
 
 typedef struct {
@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
     size_t oh, ow, items; /* output positions of an item, items per sample */
     walk in, out, res;
-    size_t panels, runs, k, weight_floats, chunk_floats;
+    size_t panels, runs, k, weight_floats, chunk_floats, chunk_bytes, long_positions;
     ptrdiff_t c_step, res_step;
     float lo, hi, param;
     ek_act act; /* what the clamp cannot do */
@@ -40,7 +40,14 @@ typedef struct {
 
 /* A stretch of K_STRETCH rows of one panel stays in the first cache while all tiles of a chunk use
  * it. */
-enum { CHUNK_BYTES = 192 << 10, MAX_POSITIONS = 4096, LONG_POSITIONS = 192, K_STRETCH = 144 };
+enum {
+    CHUNK_BYTES = 192 << 10,
+    MAX_POSITIONS = 4096,
+    LONG_POSITIONS = 192,
+    K_STRETCH = 144,
+    LINEAR_BYTES = 640 << 10,
+    LINEAR_POSITIONS = 256
+};
 
 static size_t aligned(size_t bytes) {
     return (bytes + 63) / 64 * 64;
@@ -86,10 +93,11 @@ static void cut(conv_data *d) {
     for (size_t i = 0; i < d->runs; i++) {
         const size_t n = (size_t)d->run[i].length;
         if (i == 0 || length + n > K_STRETCH) {
-            out[d->stretches++] = (stretch){i, 0, k};
+            out[d->stretches++] = (stretch){i, 0, k, 0};
             length = 0;
         }
         out[d->stretches - 1].runs++;
+        out[d->stretches - 1].rows += n;
         length += n;
         k += n;
     }
@@ -145,6 +153,7 @@ static ek_status conv_init(ek_nn_step *s, const ek_nn_args *a) {
     d->oh = out->h, d->ow = out->w, d->items = out->items, d->k = k;
     d->weight_floats = k * columns * groups;
     d->chunk_floats = in->c * sh * sw;
+    d->chunk_bytes = CHUNK_BYTES, d->long_positions = LONG_POSITIONS;
     const ptrdiff_t pitch = (ptrdiff_t)in->pitch, lanes = (ptrdiff_t)in->lanes;
     d->in = (walk){(ptrdiff_t)in->item, (ptrdiff_t)sh * pitch, (ptrdiff_t)sw * lanes,
                    (ptrdiff_t)(in->top - top) * pitch + (ptrdiff_t)(in->left - left) * lanes};
@@ -221,6 +230,7 @@ static ek_status linear_init(ek_nn_step *s, const ek_nn_args *a) {
     d->oh = d->ow = 1, d->items = rows, d->k = k;
     d->weight_floats = k * columns;
     d->chunk_floats = k;
+    d->chunk_bytes = LINEAR_BYTES, d->long_positions = LINEAR_POSITIONS;
     d->in = (walk){(ptrdiff_t)k, 0, 0, 0};
     d->out = d->res = (walk){(ptrdiff_t)n, 0, 0, 0};
     d->c_step = d->res_step = (ptrdiff_t)width;
@@ -254,7 +264,7 @@ static grid conv_grid(const ek_nn_step *s, const ek_nn_call *c) {
     const conv_data *d = s->data;
     const size_t rows = s->isa->rows;
     grid g = {.total = c->n * d->items * d->oh * d->ow, .panel_groups = 1};
-    size_t chunk = CHUNK_BYTES / sizeof(float) / d->chunk_floats;
+    size_t chunk = d->chunk_bytes / sizeof(float) / d->chunk_floats;
     /* Threads share positions early, where pictures are large, and output channels late, where
      * weights are. */
     const int late = d->weight_floats > g.total * d->chunk_floats;
@@ -262,7 +272,7 @@ static grid conv_grid(const ek_nn_step *s, const ek_nn_call *c) {
         const size_t share = ek_nn_ceil(g.total, 4 * c->threads);
         if (share < chunk) chunk = share;
     }
-    const size_t most = d->stretches > 1 ? LONG_POSITIONS : MAX_POSITIONS;
+    const size_t most = d->stretches > 1 ? d->long_positions : MAX_POSITIONS;
     if (chunk > most) chunk = most;
     if (chunk < rows) chunk = rows;
     chunk = ek_nn_ceil(chunk, rows) * rows;
@@ -304,6 +314,14 @@ static void finish(const ek_nn_step *s, const ek_tile *t) {
             s->isa->act(d->act, d->param,
                         t->c[r] + t->c_off + (ptrdiff_t)(j / s->isa->width) * t->c_step, n);
         }
+}
+
+/* Piece i of n of the weights used next, on their way to the second cache meanwhile: otherwise the
+ * first tile of every stretch waits for memory. */
+static void prefetch(const float *b, size_t floats, size_t i, size_t n) {
+    const size_t line = 64 / sizeof *b, lines = floats / line;
+    for (size_t l = lines * i / n; l < lines * (i + 1) / n; l++)
+        __builtin_prefetch(b + l * line, 0, 2);
 }
 
 static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
@@ -351,8 +369,10 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                 t.runs = part_k->runs;
                 t.b = d->weight + p->b + part_k->k * wide;
                 const int last = k + 1 == d->stretches;
+                const float *next = t.b + part_k->rows * wide; /* another panel's, or behind all */
                 for (size_t i = 0; i < tiles; i++) {
                     const size_t t0 = len * i / tiles, t1 = len * (i + 1) / tiles;
+                    if (tiles >= 4) prefetch(next, part_k->rows * wide, i, tiles);
                     float *sum = sums ? sums + t0 * 2 * s->isa->width : NULL;
                     t.from = k == 0 ? NULL : sum;
                     t.to = last ? NULL : sum;
