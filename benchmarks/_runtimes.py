@@ -6,6 +6,7 @@ import importlib
 import io
 from collections.abc import Callable
 
+import _programs_attention
 import numpy as np
 import torch
 from _harness import Absent
@@ -16,7 +17,8 @@ Case = Callable[[], np.ndarray]
 
 
 def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram:
-    """Our program of a benchmark network: the models' own where there is one."""
+    """Our program of a benchmark network: the models' own where there is one, builder
+    calls for the transformers."""
     from ecgkit.models import _efficientnet, _resnet, scalogram_arrhythmia
 
     weights = {key: value.numpy() for key, value in module.state_dict().items()}
@@ -26,6 +28,8 @@ def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram
         return _efficientnet.program(weights, shape[-1])
     if name in ("cnn1d", "cnn_lstm"):
         return scalogram_arrhythmia._sequence_program(name, weights)
+    if name in _programs_attention.PROGRAMS:
+        return _programs_attention.PROGRAMS[name](weights, shape)
     return ek.nn.from_torch(module, shape)
 
 
