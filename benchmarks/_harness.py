@@ -150,6 +150,7 @@ def bench(
         row = {
             "name": name,
             "threads": n,
+            "simd": _simd(),
             "note": note,
             "work": None if work is None else {"count": work[0], "unit": work[1]},
             "cases": {key: _summary(t) for key, t in times.items()},
@@ -167,6 +168,12 @@ def bench(
         _rows.append(row)
         print(_lines(row), flush=True)
     return rows
+
+
+def _simd() -> str:
+    import ecgkit as ek
+
+    return ek.simd.active()
 
 
 def _agreement(name, present, ours, check) -> dict[str, Any]:
@@ -289,8 +296,8 @@ def seconds(t: float) -> str:
 
 
 HEADER = (
-    "| what | threads | ours | peer | theirs | ratio | agreement | other load |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| what | threads | ISA | ours | peer | theirs | ratio | agreement | other load |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -304,7 +311,8 @@ def _lines(row: Mapping[str, Any]) -> str:
     """Markdown rows: one per peer; ±% is the interquartile range over the median."""
     ours, *peers = row["cases"]
     load = f"{row['load']['foreign']:.0%} foreign, {row['load']['stolen']:.0%} stolen"
-    start = f"| {row['name']} | {row['threads']} | {_time(row['cases'][ours], row['work'])} |"
+    where = f"{row['threads']} | {row.get('simd', '')}"
+    start = f"| {row['name']} | {where} | {_time(row['cases'][ours], row['work'])} |"
     lines = []
     for key in peers:
         ratio, bar, agreed = row["ratios"][key], row["bars"].get(key), row["agreement"]

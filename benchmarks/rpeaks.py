@@ -104,7 +104,7 @@ def ludb(rate=None):
     return scores
 
 
-def run():
+def speed():
     rec = ek.synth.ecg(noise=0.02)
     x, lead = rec.signal, rec["II"]
     bench(
@@ -128,6 +128,9 @@ def run():
         check="NeuroKit2 has no detector for several leads",
         bar=50,
     )
+
+
+def run():
     if not (CACHE / "mitbih").is_dir() or not (CACHE / "ludb").is_dir():
         print(f"no recordings under {CACHE}: accuracy left out")
         return

@@ -1,7 +1,7 @@
 """Runs the benchmarks and renders docs/benchmarks.md from their results.
 
 python benchmarks/run.py                    all of them, then the page and README's table
-python benchmarks/run.py wavelet end_to_end some of them, then the page
+python benchmarks/run.py signal end_to_end  some of them, then the page
 python benchmarks/run.py --render           the page alone, from benchmarks/results/*.json
 python benchmarks/run.py --quick            do they all run and agree? (no figures, no page)
 """

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ecgkit as ek
+from ecgkit.errors import LayoutError
 
 
 def oracle(x, y, lags, normalize):
@@ -78,3 +79,38 @@ def test_strides_batch_axes_and_threads_give_the_same_bits(isa):
 def test_bad_arguments_are_named(x, y, lag, error, match):
     with pytest.raises(error, match=match):
         ek.signal.correlate(x, y, max_lag=lag)
+
+
+def test_conserved_segments_are_mean_correlations_about_the_beats():
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(2, 3, 2000))
+    peaks = np.array([20, 500, 900, 1990])  # the first and last lose segments at the ends
+    got = ek.signal.conserved_segments(x, y, fs=250, peaks=peaks)
+    assert list(got) == ["P", "PQ", "QRS", "ST", "T"]
+    for name, (start, end) in {"QRS": (-0.05, 0.05), "P": (-0.24, -0.12)}.items():
+        parts = [(p + round(250 * start), p + round(250 * end)) for p in peaks]
+        parts = [(i, j) for i, j in parts if i >= 0 and j <= 2000]
+        for lead in range(3):
+            r = [np.corrcoef(x[lead, i:j], y[lead, i:j])[0, 1] for i, j in parts]
+            np.testing.assert_allclose(got[name][lead], np.mean(r), rtol=1e-12)
+    same = ek.signal.conserved_segments(x, 3 * x + 1, fs=250, peaks=peaks)
+    for value in same.values():
+        np.testing.assert_allclose(value, 1)
+
+
+def test_conserved_segments_find_the_beats_and_name_what_is_wrong():
+    rec = ek.synth.ecg()
+    noisy = rec.signal.copy()
+    noisy[:, :] += np.random.default_rng(0).normal(size=noisy.shape).astype(np.float32) * 0.02
+    got = ek.signal.conserved_segments(rec.signal, noisy, fs=rec.fs)
+    assert (got["QRS"] > 0.9).all()
+    assert (got["QRS"] > got["PQ"]).mean() > 0.8
+    flat = np.zeros((2, 500))
+    empty = ek.signal.conserved_segments(flat, flat, fs=100)
+    assert np.isnan(empty["QRS"]).all()
+    with pytest.raises(LayoutError, match="one shape"):
+        ek.signal.conserved_segments(flat, flat[:1], fs=100)
+    with pytest.raises(LayoutError, match="peaks must be"):
+        ek.signal.conserved_segments(flat, flat, fs=100, peaks=[0.5])
+    with pytest.raises(ValueError, match="two samples"):
+        ek.signal.conserved_segments(flat, flat, fs=100, peaks=[50], segments={"x": (0, 0)})

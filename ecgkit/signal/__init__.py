@@ -1,7 +1,7 @@
 """One-dimensional signals: filters, resampling, beats and waves, quality."""
 
 from ._beats import Beats, beats, rpeaks
-from ._correlate import autocorrelate, correlate
+from ._correlate import SEGMENTS, autocorrelate, conserved_segments, correlate
 from ._filter import filtfilt, sosfiltfilt
 from ._match import BeatMatch, match_beats
 from ._median import median_filter
@@ -10,11 +10,13 @@ from ._resample import resample
 from ._scale import zscore
 
 __all__ = [
+    "SEGMENTS",
     "BeatMatch",
     "Beats",
     "Quality",
     "autocorrelate",
     "beats",
+    "conserved_segments",
     "correlate",
     "filtfilt",
     "match_beats",
