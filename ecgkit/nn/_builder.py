@@ -1,8 +1,14 @@
 """The plumbing of a description: nodes, names, and what the op families' builder calls share."""
 
+import inspect
+import math
+
 from .._typing import F32, ArrayLike
 from ..errors import LayoutError
 from ._graph import Node, Tensor, array
+from ._recipe import UNRECORDED, Call, recorded
+
+_MOST = 2**31 - 1  # numbers of one sample that the kernels count to
 
 
 class Builder:
@@ -13,6 +19,15 @@ class Builder:
         self._nodes: list[Node] = []
         self._outputs: list[tuple[str, int]] = []
         self._names: set[str] = set()
+        self._calls: list[Call] = []
+        self._inside = False  # a builder call
+
+    def __init_subclass__(cls, **options) -> None:
+        """Every builder call of a family is written down."""
+        super().__init_subclass__(**options)
+        for name, member in list(vars(cls).items()):
+            if inspect.isfunction(member) and not name.startswith("_") and name not in UNRECORDED:
+                setattr(cls, name, recorded(member))
 
     def _name(self, op: str, name: str | None) -> str:
         if name is None:
@@ -45,6 +60,12 @@ class Builder:
         index = len(self._nodes)
         ids = tuple(t.index for t in inputs)
         shape = tuple(int(s) for s in shape)
+        count = math.prod(shape)
+        if count > _MOST:
+            raise LayoutError(
+                f"{self._where(name)}: a sample of shape {shape} holds {count} numbers; the engine "
+                f"takes at most {_MOST}"
+            )
         self._nodes.append(Node(index, op, ids, shape, name, rank, attrs or {}, weights or {}))
         self._names.add(name)
         return Tensor(self, index, shape, name)

@@ -8,13 +8,13 @@ import numpy as np
 
 from .._config import _core
 from .._typing import F32, Array, ArrayLike
-from ..errors import LayoutError, RangeError
+from ..errors import EcgkitError, LayoutError, RangeError
 from ._compile import Plan
 from ._graph import Node
 
 __all__ = ["CompiledProgram", "Profile"]
 
-_VARIANTS = 8  # programs kept per set of taps
+_VARIANTS = 8  # programs kept, each for a set of taps; and as many, each for other lengths
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,11 @@ class CompiledProgram:
         nodes: tuple[Node, ...],
         outputs: tuple[tuple[str, int], ...],
         planner: Callable[[tuple[Node, ...], tuple[tuple[str, int], ...], int], Plan],
+        resized: Callable[[Mapping[str, tuple[int, ...]]], "CompiledProgram"],
     ) -> None:
         self.name = name
+        self._resized = resized
+        self._others: dict[tuple[tuple[int, ...], ...], CompiledProgram] = {}
         self._nodes, self._outputs, self._planner = nodes, outputs, planner
         self._inputs = tuple(n for n in nodes if n.op == "input")
         self._lock = Lock()
@@ -78,11 +81,31 @@ class CompiledProgram:
             engine = self._variants.get(key)
         if engine is None:
             engine = self._build(key)
-            with self._lock:
-                while len(self._variants) >= _VARIANTS:
-                    self._variants.pop(next(iter(self._variants)))
-                self._variants[key] = engine
+            self._keep(self._variants, key, engine)
         return engine
+
+    def _keep(self, kept: dict, key, value) -> None:
+        """A bounded store: the oldest goes."""
+        with self._lock:
+            while len(kept) >= _VARIANTS:
+                kept.pop(next(iter(kept)))
+            kept[key] = value
+
+    def _at(self, shapes: tuple[tuple[int, ...], ...]) -> "CompiledProgram":
+        """The program for other lengths of the inputs."""
+        with self._lock:
+            other = self._others.get(shapes)
+        if other is None:
+            try:
+                other = self._resized({n.name: s for n, s in zip(self._inputs, shapes)})
+            except (EcgkitError, ValueError) as error:
+                got = ", ".join(f"{n.name} (n, {_list(s)})" for n, s in zip(self._inputs, shapes))
+                wanted = ", ".join(f"{n.name} (n, {_list(n.shape)})" for n in self._inputs)
+                raise LayoutError(
+                    f"{self.name}: described for {wanted}, it cannot take {got}: {error}"
+                ) from None
+            self._keep(self._others, shapes, other)
+        return other
 
     # ---- running
 
@@ -119,8 +142,8 @@ class CompiledProgram:
                 raise TypeError(
                     f"{self.name}: {node.name} must hold real numbers, got dtype {a.dtype}"
                 )
-            if a.shape[1:] != node.shape or a.ndim == 0:
-                wanted = "(n, " + ", ".join(map(str, node.shape)) + ")" if node.shape else "(n,)"
+            if not _fits(node, a.shape):
+                wanted = f"(n, {_list(node.shape)})" if node.shape else "(n,)"
                 hint = "; add the batch axis: x[None]" if a.shape == node.shape else ""
                 raise LayoutError(
                     f"{self.name}: {node.name} must have shape {wanted}, got {a.shape}{hint}"
@@ -145,7 +168,9 @@ class CompiledProgram:
         Parameters
         ----------
         x : array_like, shape (n, *sample)
-            Or a tuple or mapping of arrays where the network has several inputs.
+            Or a tuple or mapping of arrays where the network has several inputs. The axes behind
+            the channels may have other lengths than the network was described with, where its
+            layers allow it: it is then compiled for these lengths, once (the last eight stay).
         out : ndarray, optional
             float32, C-contiguous, ``(n, *output)``; a tuple of them for several outputs. It must
             not overlap ``x``.
@@ -163,10 +188,17 @@ class CompiledProgram:
         Raises
         ------
         LayoutError
-            Wrong shape: the message has the wanted one.
+            Wrong shape: the message has the wanted one, or the layer that cannot take it.
+        RangeError
+            A row number outside the table of an embedding.
         """
-        engine = self._engine(taps)
         arrays, n = self._check_inputs(x)
+        shapes = tuple(a.shape[1:] for a in arrays)
+        if shapes != tuple(i.shape for i in self._inputs):
+            return self._at(shapes)(
+                tuple(arrays) if len(arrays) > 1 else arrays[0], out, taps, threads
+            )
+        engine = self._engine(taps)
         results = self._results(engine, n, out, arrays)
         try:
             _core.nn_run(engine.capsule, n, (*arrays, *results), threads)
@@ -237,6 +269,9 @@ class CompiledProgram:
             Runs; the fastest time of each step counts.
         """
         arrays, n = self._check_inputs(x)
+        shapes = tuple(a.shape[1:] for a in arrays)
+        if shapes != tuple(i.shape for i in self._inputs):
+            return self._at(shapes).profile(x, repeat)
         results = self._results(self._main, n, None, arrays)
         runs = [
             _core.nn_profile(self._main.capsule, n, (*arrays, *results))
@@ -290,7 +325,13 @@ class CompiledProgram:
         return f"<CompiledProgram {self.name!r}: {work}, {self.isa}>"
 
     def __reduce__(self):
-        return CompiledProgram, (self.name, self._nodes, self._outputs, self._planner)
+        return CompiledProgram, (
+            self.name,
+            self._nodes,
+            self._outputs,
+            self._planner,
+            self._resized,
+        )
 
     def __deepcopy__(self, memo):
         return self  # nothing in it changes
@@ -337,6 +378,20 @@ class Profile:
         )
         head = f"{self.name}, {self.n} samples, one thread, peak {self.peak:.0f} GFLOP/s"
         return f"{head}\n{table(rows)}"
+
+
+def _list(shape: Sequence[int]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _fits(node: Node, shape: tuple[int, ...]) -> bool:
+    """Whether a batch has the input's axes; lengths behind the channels may differ."""
+    fixed = len(node.shape) - node.rank
+    return (
+        len(shape) == len(node.shape) + 1
+        and shape[1 : fixed + 1] == node.shape[:fixed]
+        and 0 not in shape[1:]
+    )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import F32, ArrayLike
+from .._typing import F32, Array, ArrayLike
 from ..errors import LayoutError, WeightsError
 
 ACTIVATIONS = {
@@ -49,10 +49,31 @@ class Node:
     weights: dict[str, F32] = field(default_factory=dict)
 
 
+def immutable(a: Array, dtype: Any) -> Array:
+    """``a`` itself where nobody can change it (a weight file mapped into memory), else a copy."""
+    base: Any = a
+    while isinstance(base, np.ndarray) and not base.flags.writeable and base.base is not None:
+        base = base.base
+    fixed = not a.flags.writeable
+    if isinstance(base, np.ndarray):
+        fixed = fixed and not base.flags.writeable
+    else:
+        try:
+            fixed = fixed and memoryview(base).readonly
+        except TypeError:
+            fixed = False
+    if fixed and a.dtype == dtype and a.flags.c_contiguous and a.flags.aligned:
+        return a
+    copy = np.array(a, dtype, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
 def array(
     where: str, name: str, value: ArrayLike, shape: tuple[int | None, ...] | None = None
 ) -> F32:
-    """A private float32 copy of a weight, its shape checked (``None`` matches any length).
+    """A weight as float32 that nobody can change, its shape checked (``None`` matches any length).
+    It is a copy unless it comes read-only already.
 
     Raises
     ------
@@ -67,9 +88,7 @@ def array(
     ):
         wanted = "(" + ", ".join("any" if w is None else str(w) for w in shape) + ")"
         raise WeightsError(f"{where}: {name} has shape {a.shape}, wanted {wanted}")
-    copy = np.array(a, np.float32, order="C")
-    copy.flags.writeable = False
-    return copy
+    return immutable(a, np.float32)
 
 
 def lengths(

@@ -1,14 +1,32 @@
 """Describe a network once; run it in C for ever."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ..errors import LayoutError
 from ._compile import compile_graph
 from ._compiled import CompiledProgram
 from ._graph import Tensor
+from ._recipe import Call, replay
 from .ops import Calls
 
 __all__ = ["Program"]
+
+
+@dataclass(frozen=True)
+class Resized:
+    """Compiles the network for other shapes of its inputs."""
+
+    name: str
+    calls: tuple[Call, ...]
+    names: tuple[str, ...]  # of the layers, which a converter may have renamed
+
+    def __call__(self, shapes: Mapping[str, tuple[int, ...]]) -> CompiledProgram:
+        p = replay(Program(self.name), self.calls, shapes)
+        if len(p._nodes) == len(self.names):
+            for node, name in zip(p._nodes, self.names):
+                node.name = name
+        return p.compile()
 
 
 class Program(Calls):
@@ -16,9 +34,10 @@ class Program(Calls):
 
     Every call of the op families (:mod:`ecgkit.nn.ops`) adds a layer and returns a
     :class:`Tensor` to hand to the next one; shapes are those of one sample. Weights have PyTorch's
-    layouts and are copied. Convolutions, pools and linear layers accept extra leading axes:
-    ``(10, C, T)`` is ten signals of one sample. Every call takes ``name=``, which errors,
-    ``print(program)``, profiles and ``taps`` use.
+    layouts; they are copied, unless they are read-only already, as those of ``ek.weights.read``
+    are, which then cost no memory of their own. Convolutions, pools and linear layers accept extra
+    leading axes: ``(10, C, T)`` is ten signals of one sample. Every call takes ``name=``, which
+    errors, ``print(program)``, profiles and ``taps`` use.
 
     Parameters
     ----------
@@ -65,7 +84,10 @@ class Program(Calls):
         """
         if not self._outputs:
             raise ValueError(f"{self.name}: no output; call output(tensor) before compile()")
-        return CompiledProgram(self.name, tuple(self._nodes), tuple(self._outputs), compile_graph)
+        again = Resized(self.name, tuple(self._calls), tuple(n.name for n in self._nodes))
+        return CompiledProgram(
+            self.name, tuple(self._nodes), tuple(self._outputs), compile_graph, again
+        )
 
     def __repr__(self) -> str:
         lines = [f"Program {self.name!r}: {len(self._nodes)} layers"]
