@@ -110,7 +110,8 @@ def _live(w, pads, size, out, stride, dilation):
             first, before = first + 1, before - d
         while first < last and after >= d and not meets(last):
             last, after = last - 1, after - d
-        w = np.ascontiguousarray(np.take(w, range(first, last + 1), axis + 2))
+        if last - first + 1 < w.shape[axis + 2]:
+            w = np.take(w, range(first, last + 1), axis + 2)
         pads = (*pads[:axis], (before, after), *pads[axis + 1 :])
     return w, pads
 
