@@ -2,6 +2,7 @@
  *   rank      order scores once: metric_order, then area, average precision, DeLong influences
  *   resample  the same two figures for many resamples of one order
  *   curves    discrete Frechet distance
+ *   gaussian  moments, trace of a root of a product, cubic kernel sums
  *   decisions thresholds swept, confusion, ranking per record, calibration bins
  * n records, c classes, b resamples. Labels are bytes 0 or 1, checked by the caller. */
 #ifndef EK_METRIC_H
@@ -108,4 +109,38 @@ EK_CHECK ek_status ek_metric_frechet_f64(const double *p, size_t p_stride, size_
  * (0, 0) to the end; diagonal steps preferred. Scratch: n m bytes. */
 EK_CHECK ek_status ek_metric_coupling(const double *p, size_t n, const double *q, size_t m,
                                       double scale, int64_t *path, size_t *length);
+
+/* ----------------------------------------------------------------- gaussian
+ * Mean (d) and covariance (d, d) by n-1 of rows x (n, d): two passes, sums in double. cov or
+ * centred (n, d) may be NULL. n of at least 2. Scratch: 512 d doubles. */
+EK_CHECK ek_status ek_metric_moments_f32(const float *x, size_t n, size_t d, double *mean,
+                                         double *cov, double *centred);
+EK_CHECK ek_status ek_metric_moments_f64(const double *x, size_t n, size_t d, double *mean,
+                                         double *cov, double *centred);
+
+typedef struct {
+    double trace;   /* of (S1 S2)^(1/2) */
+    double clipped; /* sum of eigenvalues below zero that were set to zero, as a positive number */
+    size_t rank1, rank2;
+    int full; /* the Cholesky route was accurate enough; ranks are d */
+} ek_metric_root;
+
+/* Trace of the root of s1 s2, both (d, d) symmetric. Eigenvalues of L^T S2 L where their rounding
+ * moves the trace by less than 1e-10 of it, else singular values of the product of rank-revealing
+ * factors (eigenvalues below d eps of the largest are 0). EK_EVALUE: an eigenvalue below -1e-6 of
+ * the largest. Scratch: 5 d^2 doubles. */
+EK_CHECK ek_status ek_metric_root_trace(const double *s1, const double *s2, size_t d,
+                                        ek_metric_root *out);
+/* f (d, d): rows with f^T f = s, the first *rank of them not zero. */
+EK_CHECK ek_status ek_metric_factor(const double *s, size_t d, double *f, size_t *rank,
+                                    double *clipped);
+/* Sum of the singular values of f1 f2^T, f1 (r1, d), f2 (r2, d): the trace of the root of
+ * (f1^T f1) (f2^T f2), exact whatever the ranks. Scratch: r1 r2 doubles. */
+EK_CHECK ek_status ek_metric_nuclear(const double *f1, size_t r1, const double *f2, size_t r2,
+                                     size_t d, double *out);
+
+/* Sum over i, j of (gamma x_i . y_j + coef)^3, x (n, d), y (m, d); same: x is y, i = j is left
+ * out. */
+EK_CHECK ek_status ek_metric_cubic_sum(const double *x, size_t n, const double *y, size_t m,
+                                       size_t d, int same, double gamma, double coef, double *out);
 #endif

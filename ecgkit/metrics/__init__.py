@@ -4,6 +4,15 @@ from ._bootstrap import Interval, bootstrap, bootstrap_ptbxl
 from ._calibration import Reliability, brier, ece, reliability
 from ._curve import Coupling, frechet_coupling, frechet_curve
 from ._delong import DeLong, delong
+from ._gaussian import (
+    FeatureStatistics,
+    GaussianDistance,
+    KernelDistance,
+    feature_statistics,
+    frechet_features,
+    frechet_gaussian,
+    kid,
+)
 from ._multilabel import (
     Fmax,
     binarize,
@@ -15,6 +24,7 @@ from ._multilabel import (
     label_ranking_average_precision,
     ranking_loss,
 )
+from ._presets import CLIP_PRESETS, frechet_clips
 from ._rank import auroc, average_precision, precision_recall_curve, roc_curve
 
 SCORED = (
@@ -24,9 +34,11 @@ SCORED = (
 """Figures of labels and scores, by the names that ``bootstrap`` takes."""
 
 __all__ = [
-    "SCORED", "Coupling", "DeLong", "Fmax", "Interval", "Reliability", "auroc",
+    "CLIP_PRESETS", "SCORED", "Coupling", "DeLong", "FeatureStatistics", "Fmax",
+    "GaussianDistance", "Interval", "KernelDistance", "Reliability", "auroc",
     "average_precision", "binarize", "bootstrap", "bootstrap_ptbxl", "brier", "coverage_error",
-    "delong", "ece", "f_beta", "fmax", "fmax_curve", "frechet_coupling", "frechet_curve",
-    "g_beta", "label_ranking_average_precision", "precision_recall_curve", "ranking_loss",
+    "delong", "ece", "f_beta", "feature_statistics", "fmax", "fmax_curve", "frechet_clips",
+    "frechet_coupling", "frechet_curve", "frechet_features", "frechet_gaussian", "g_beta",
+    "kid", "label_ranking_average_precision", "precision_recall_curve", "ranking_loss",
     "reliability", "roc_curve",
 ]  # fmt: skip
