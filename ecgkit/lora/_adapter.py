@@ -41,6 +41,9 @@ class Module:
     """The tensors of one module with LoRA; the values are keys of the file."""
 
     name: str
+    owner: str
+    """The module that the configuration speaks of: for the output projection of PyTorch's
+    MultiheadAttention, the attention."""
     embedding: bool = False
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -93,7 +96,8 @@ class Adapter:
                 self.odd.append(key)
                 return
             name = found["module"].replace(".base_layer.", ".")
-            module = self.modules.setdefault(name, Module(name))
+            owner = found["module"].partition(".base_layer.")[0]
+            module = self.modules.setdefault(name, Module(name, owner))
             module.embedding |= found["part"].startswith("lora_embedding")
             self._put(module.keys, part, key)
         elif found := _TOKENS.fullmatch(path):

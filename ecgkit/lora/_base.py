@@ -16,11 +16,23 @@ SINGLE = "model.safetensors"
 _RENAMED = (
     ("model.language_model.", "language_model.model."),
     ("model.vision_model.", "vision_model."),
+    ("model.vision_tower.", "vision_tower."),
     ("model.visual.", "visual."),
     ("model.multi_modal_projector.", "multi_modal_projector."),
     ("lm_head.", "language_model.lm_head."),
 )
 """Prefixes that transformers 4.52 moved in models of vision and language; either may be stored."""
+
+_VISION = (
+    ("layers.", "encoder.layer."),
+    ("attention.q_proj.", "attention.attention.query."),
+    ("attention.k_proj.", "attention.attention.key."),
+    ("attention.v_proj.", "attention.attention.value."),
+    ("attention.o_proj.", "attention.output.dense."),
+    ("mlp.fc1.", "intermediate.dense."),
+    ("mlp.fc2.", "output.dense."),
+)
+"""Vision transformers: names of the modules since transformers 5, and of the files they save."""
 
 _BACKBONES = (
     "model.", "transformer.", "bert.", "roberta.", "distilbert.", "electra.", "deberta.", "vit.",
@@ -32,6 +44,10 @@ _BACKBONES = (
 def spellings(name: str) -> list[str]:
     """``name`` and what checkpoints may call the same tensor."""
     out = [name]
+    stored = held = name
+    for new, old in _VISION:
+        stored, held = stored.replace("." + new, "." + old), held.replace("." + old, "." + new)
+    out += [stored, held]
     for one, other in _RENAMED:
         for old, new in ((one, other), (other, one)):
             if name.startswith(old):

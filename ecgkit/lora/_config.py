@@ -98,6 +98,13 @@ class Config:
                 return int(found[1])
         return None
 
+    def saves(self, tensor: str) -> bool:
+        """Whether ``modules_to_save`` names the module of ``tensor`` or one around it: by the end
+        of its path, as PEFT finds them."""
+        parts = tensor.split(".")
+        paths = [".".join(parts[:k]) for k in range(1, len(parts))]
+        return any(path.endswith(name) for path in paths for name in self.modules_to_save)
+
     def token_rows(self, module: str) -> list[int] | None:
         """Which rows of the embedding ``module`` were trained."""
         rows = self.trainable_token_indices

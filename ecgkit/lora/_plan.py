@@ -165,8 +165,8 @@ class _Match:
         name = self.base.find(f"{module}.weight") or self.base.find(f"{module}.in_proj_weight")
         if name is None:
             raise _Problem(
-                f"the base has no {module}.weight (nor its other spellings); is the adapter of "
-                "another model, or is the weight tied to one of another name?"
+                f"the base has no {module}.weight (an adapter of another model, or a weight that "
+                "is tied to one of another name)"
             )
         return self.steps[name]
 
@@ -174,7 +174,7 @@ class _Match:
         self, adapter: Adapter, module: Module, weight: float, transposed: bool | None, alone: bool
     ) -> None:
         config = adapter.config
-        if not config.targets(module.name):
+        if not config.targets(module.owner):
             raise _Problem("adapter_config.json does not target this module")
         step = self._weight(module.name)
         if step.source is None or step.source.dtype not in NUMPY:
@@ -183,13 +183,16 @@ class _Match:
                 "merge into the original weights"
             )
         a, b = (adapter.tensor(module.keys[part]) for part in ("a", "b"))
-        rank = config.rank(module.name)
+        rank = config.rank(module.owner)
         if len(a.shape) < 2 or len(b.shape) < 2 or not a.shape[0] == b.shape[1] == rank:
             raise _Problem(
                 f"A is {a.shape} and B is {b.shape}, adapter_config.json gives the rank {rank}"
             )
         layout = _layout(module, a, b, step, transposed)
-        scale = weight * config.scale(module.name)
+        scale = weight * config.scale(module.owner)
+        if module.owner != module.name:
+            scale *= 2  # PEFT adds this one twice, when it trains and when it merges
+            self.notes.append(f"{module.name}: the update counts twice, as it does in PEFT")
         update = Update(adapter, module, layout, scale, rank)
         if update.dora != config.use_dora:
             has = "has a" if update.dora else "has no"
@@ -244,7 +247,7 @@ class _Match:
     # ----------------------------------------------------------- whole tensors
     def _full(self, adapter: Adapter, name: str, key: str) -> None:
         config, t = adapter.config, adapter.tensor(key)
-        saved = any(f".{m}." in f".{name}" for m in config.modules_to_save)
+        saved = config.saves(name)
         biased = config.bias != "none" and name.endswith(".bias")
         embedding = any(
             f".{word}." in f".{name}"
