@@ -60,7 +60,9 @@ class Model:
         self.contract = contract
         self.card = card
         self.weights = source
-        checked = weights.check(self.expected(**self.variant), tensors, what=self.title)
+        wanted = self.expected(**self.variant)
+        adopted = self.adopt(weights.unwrap(tensors, wanted))
+        checked = weights.check(wanted, adopted, what=self.title)
         self.fingerprint = weights.fingerprint(checked)
         self.parameters = sum(v.size for k, v in checked.items() if not k.endswith(_BUFFERS))
         self._program = self.program(checked)
@@ -92,6 +94,11 @@ class Model:
         """Key and shape of every tensor of a variant (parameters as in :meth:`contract_of`), in
         the order of its layers."""
         raise NotImplementedError
+
+    @classmethod
+    def adopt(cls, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The authors' mapping without what their own forward leaves unused."""
+        return tensors
 
     def program(self, tensors: Mapping[str, Array]):
         """The compiled network."""
