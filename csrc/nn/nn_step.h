@@ -55,6 +55,7 @@ struct ek_nn_step {
     OP(layer_norm) \
     OP(layout) \
     OP(linear) \
+    OP(matmul) \
     OP(permute) \
     OP(place) \
     OP(pool) \

@@ -14,6 +14,7 @@ from .ops.conv_transpose import *  # noqa: F403
 from .ops.embedding import *  # noqa: F403
 from .ops.index import *  # noqa: F403
 from .ops.linear import *  # noqa: F403
+from .ops.matmul import *  # noqa: F403
 from .ops.norm import *  # noqa: F403
 from .ops.pool import *  # noqa: F403
 from .ops.recurrent import *  # noqa: F403

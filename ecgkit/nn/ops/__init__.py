@@ -12,6 +12,7 @@ from . import (
     embedding,
     index,
     linear,
+    matmul,
     norm,
     pool,
     recurrent,
@@ -29,6 +30,7 @@ from .conv_transpose import ConvTranspose
 from .embedding import Embedding
 from .index import Index
 from .linear import Linear
+from .matmul import Matmul
 from .norm import Norm
 from .pool import Pool
 from .recurrent import Recurrent
@@ -47,6 +49,7 @@ FAMILIES = (
     embedding,
     index,
     linear,
+    matmul,
     norm,
     pool,
     recurrent,
@@ -69,6 +72,7 @@ class Calls(
     Attention,
     Embedding,
     Linear,
+    Matmul,
     Norm,
     Pool,
     Recurrent,
