@@ -16,7 +16,7 @@ static void tile(const ek_tile *t) {
         const float *a = t->a[r] + t->a_off, *b = t->b;
         double acc[2 * WIDTH];
         for (size_t j = 0; j < panel; j++)
-            acc[j] = t->from == NULL ? (double)t->bias[j] : (double)t->from[r * 2 * WIDTH + j];
+            acc[j] = t->from == NULL ? 0.0 : (double)t->from[r * 2 * WIDTH + j];
         for (size_t k = 0; k < t->runs; k++)
             for (ptrdiff_t i = 0; i < t->run[k].length; i++, b += panel)
                 for (size_t j = 0; j < panel; j++)
@@ -27,7 +27,7 @@ static void tile(const ek_tile *t) {
         }
         for (size_t j = 0; j < t->columns; j++) {
             const ptrdiff_t v = (ptrdiff_t)(j / WIDTH), lane = (ptrdiff_t)(j % WIDTH);
-            float y = (float)acc[j];
+            float y = (float)(acc[j] + (double)t->bias[j]);
             if (t->res != NULL) y += t->res[r][t->res_off + v * t->res_step + lane];
             t->c[r][t->c_off + v * t->c_step + lane] = clampf(y, t->lo, t->hi);
         }

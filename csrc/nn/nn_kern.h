@@ -28,7 +28,7 @@ typedef struct {
     int32_t offset, length;
 } ek_run;
 
-/* One output tile of rows x columns: c[r][.] = clamp(bias + sum_k a[r][k] * b[k][.] + res[r][.],
+/* One output tile of rows x columns: c[r][.] = clamp(sum_k a[r][k] * b[k][.] + bias + res[r][.],
  * lo, hi). A long inner dimension comes in several calls: each adds its own sum to `from` and all
  * but the last leave the total in `to`, which keeps the error of long sums small and the weights of
  * a call in the first cache. Within a call k walks the runs in order, one fused multiply-add after
@@ -39,7 +39,7 @@ typedef struct {
     float *const *c;
     const float *const *res; /* NULL: none */
     const float *b;          /* (k, vectors * width), contiguous */
-    const float *bias;       /* vectors * width, padded with zeros; read by the first call */
+    const float *bias;       /* vectors * width, padded with zeros; added by the last call */
     const float *from;       /* (rows, panel width) totals so far; NULL: the first call */
     float *to;               /* the same place; NULL: the last call, which writes c */
     const ek_run *run;

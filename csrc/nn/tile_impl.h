@@ -12,8 +12,7 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
     for (size_t r = 0; r < rows; r++) {
         a[r] = t->a[r] + t->a_off;
 #pragma GCC unroll 2
-        for (size_t v = 0; v < nv; v++)
-            acc[r][v] = t->from == NULL ? vf_load(t->bias + v * VF) : vf_set1(0.0f);
+        for (size_t v = 0; v < nv; v++) acc[r][v] = vf_set1(0.0f);
     }
     for (size_t k = 0; k < t->runs; k++) {
         const ptrdiff_t begin = t->run[k].offset, end = begin + t->run[k].length;
@@ -53,7 +52,7 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
 #pragma GCC unroll 2
         for (size_t v = 0; v < nv; v++) {
             float *c = t->c[r] + t->c_off + (ptrdiff_t)v * t->c_step;
-            vf y = acc[r][v];
+            vf y = vf_add(acc[r][v], vf_load(t->bias + v * VF)); /* last: small sums keep digits */
             if (t->res != NULL) {
                 const float *p = t->res[r] + t->res_off + (ptrdiff_t)v * t->res_step;
                 y = vf_add(y, v + 1 == nv ? vf_load_n(p, last) : vf_load(p));
