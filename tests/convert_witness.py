@@ -25,12 +25,16 @@ def ready(module, seed=0):
 
     torch.manual_seed(seed)
     with torch.no_grad():
+        for p in module.parameters():
+            if not p.any():  # heads that start at zero would prove nothing
+                p.normal_(0, 0.1)
         for m in module.modules():
             if isinstance(m, torch.nn.modules.batchnorm._BatchNorm):
                 m.running_mean.normal_(0, 0.1)
                 m.running_var.uniform_(0.5, 1.5)
-                m.weight.uniform_(0.5, 1.5)
-                m.bias.normal_(0, 0.1)
+                if m.affine:
+                    m.weight.uniform_(0.5, 1.5)
+                    m.bias.normal_(0, 0.1)
     return module.eval()
 
 

@@ -22,6 +22,13 @@ BARE = {"init_weights": False, "aux_logits": False}
         ("shufflenet_v2_x0_5", 64, {}),
         ("googlenet", 96, BARE),
         ("inception_v3", 96, BARE),
+        ("mobilenet_v3_small", 64, {}),
+        ("mnasnet0_5", 64, {}),
+        ("efficientnet_b0", 64, {}),
+        ("regnet_y_400mf", 64, {}),
+        ("convnext_tiny", 64, {}),
+        ("swin_t", 64, {}),
+        ("vit_b_16", 32, {"image_size": 32}),
     ],
 )
 def test_torchvision(name, side, options):

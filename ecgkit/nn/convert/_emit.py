@@ -180,18 +180,16 @@ class Emitter(Frame):
         index = np.asarray(index)
         if v.const is not None:
             return constant(v.const.take(index, d))
-        if index.size and not -v.shape[d] <= index.min() <= index.max() < v.shape[d]:
+        n = v.shape[d]
+        if not index.size or index.min() < -n or index.max() >= n:
             raise Refusal(f"an index is outside axis {d} of {v.shape}")
-        self.axis(v, d, "the index")
-        picked = (index.reshape(-1) % v.shape[d]).tolist()
-        parts = [self._run(v, d, r) for r in _runs(picked)]
-        out = self.concat(parts, d)
+        at = self.axis(v, d, "the index")
+        t = self.p.index_select(self.tensor(v), at, (index.reshape(-1) % n).tolist())
+        shape = (*v.shape[:d], index.size, *v.shape[d + 1 :])
+        out = self.value(t, shape, v.axis, v.outer)
         if index.ndim == 1:
             return out
         return self.reshape(out, (*v.shape[:d], *index.shape, *v.shape[d + 1 :]))
-
-    def _run(self, v: Value, d: int, r: range) -> Value:
-        return self.slice(v, d, r.start, r.stop, r.step)
 
     def concat(self, vs: Sequence[Value], d: int) -> Value:
         """Values one after the other along axis ``d``."""
@@ -219,13 +217,38 @@ class Emitter(Frame):
         """A constant as a tensor of the program, its batch where ``like`` has it."""
         if v.const is None:
             return v
-        raise Refusal("a constant is joined to the network's values")
+        a = np.asarray(self.strip(v, like, v.shape), np.float32)
+        return self.value(self.p.constant(a), v.shape, like.axis, like.outer)
+
+    def expand(self, v: Value, size: Sequence[int]) -> Value:
+        """Axes of length 1 repeated; -1 keeps a length."""
+        more = len(size) - len(v.shape)
+        given = (1,) * more + v.shape
+        shape = tuple(g if s == -1 else int(s) for s, g in zip(size, given))
+        if more < 0 or any(s != g and g != 1 for s, g in zip(shape, given)):
+            raise Refusal(f"{v.shape} does not expand to {tuple(size)}")
+        v = self.unsqueeze(v, range(more)) if more else v
+        if v.const is not None:
+            return constant(np.broadcast_to(v.const, shape))
+        if shape == v.shape:
+            return v
+        target = self.sample(v, shape)
+        return self.value(self.p.expand(self.tensor(v), target), shape, v.axis, v.outer)
+
+    def repeat(self, v: Value, times: Sequence[int]) -> Value:
+        """The whole tensor several times along each axis; more times than axes add axes."""
+        more = len(times) - len(v.shape)
+        v = self.unsqueeze(v, range(more)) if more > 0 else v
+        for d, r in enumerate(times):
+            if r != 1:
+                v = self.take(v, np.tile(np.arange(v.shape[d]), r), d)
+        return v
 
     # ---- arithmetic
 
-    def unary(self, kind: str, v: Value, slope: float = 0.0) -> Value:
-        """An activation, by the builder's name."""
-        return self.like(v, self.p.activation(self.tensor(v), kind, slope=slope))
+    def function(self, kind: str, v: Value, *args: Any) -> Value:
+        """A function of single numbers, by the builder's name."""
+        return self.like(v, getattr(self.p, kind)(self.tensor(v), *args))
 
     def binary(self, kind: str, a: Value, b: Value) -> Value:
         """``add subtract multiply divide ...``: NumPy's broadcasting."""
@@ -252,22 +275,52 @@ class Emitter(Frame):
         call: Callable = getattr(self.p, kind)
         return self.value(call(*operands), shape, axis, outer)
 
-    def reduce(self, kind: str, v: Value, ds: Sequence[int] | None, keep: bool) -> Value:
-        """``mean sum max ...`` over axes (None: all)."""
+    def where(self, mask: Value, x: Value, y: Value) -> Value:
+        """``x`` where a constant mask is set, ``y`` elsewhere."""
+        m = self.weights("the mask", mask).astype(bool)
+        if x.const is not None and y.const is not None:
+            return constant(np.where(m, x.const, y.const))
+        parts = []
+        for v, on in ((x, m), (y, ~m)):
+            if v.const is not None:
+                parts.append(constant(np.where(on, v.const, 0).astype(np.float32)))
+            else:
+                parts.append(self.binary("multiply", v, constant(on.astype(np.float32))))
+        return self.binary("add", *parts)
+
+    def reduce(
+        self, kind: str, v: Value, ds: Sequence[int] | None, keep: bool, **options: Any
+    ) -> Value:
+        """``mean sum max min var std`` over axes (None: all)."""
         ds = range(len(v.shape)) if ds is None else ds
         gone = {self.wrap(v, d) for d in ds}
         at = self.axes(v, sorted(gone), f"the {kind}")
         if not gone:
             return v
-        t = getattr(self.p, kind)(self.tensor(v), at)
+        t = getattr(self.p, kind)(self.tensor(v), at, **options)
         left = tuple(s for d, s in enumerate(v.shape) if d not in gone)
         axis = None if v.axis is None else v.axis - sum(d < v.axis for d in gone)
         out = self.value(t, left, axis, v.outer)
         return self.unsqueeze(out, sorted(gone)) if keep else out
 
-    def softmax(self, v: Value, d: int) -> Value:
+    def softmax(self, v: Value, d: int, logarithm: bool = False) -> Value:
         """exp over its sum along axis ``d``."""
-        return self.like(v, self.p.softmax(self.tensor(v), self.axis(v, d, "softmax")))
+        call = self.p.log_softmax if logarithm else self.p.softmax
+        return self.like(v, call(self.tensor(v), self.axis(v, d, "softmax")))
+
+    def pad(self, v: Value, pad: Sequence[int], mode: str, fill: float) -> Value:
+        """``torch.nn.functional.pad``: (before, after) of the last axis, the one before it, ..."""
+        pad = tuple(int(p) for p in pad)
+        while pad[-2:] == (0, 0):
+            pad = pad[:-2]
+        if not pad:
+            return v
+        at = [self.axis(v, -1 - i, "the padding") for i in range(len(pad) // 2)]
+        t = self.p.pad(self.tensor(v), pad, mode, fill)
+        shape = list(v.shape)
+        for i in range(len(at)):
+            shape[-1 - i] += pad[2 * i] + pad[2 * i + 1]
+        return self.value(t, shape, v.axis, v.outer)
 
 
 def _resolve(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
@@ -277,18 +330,3 @@ def _resolve(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
     if new.count(-1) > 1 or (known and count % known) or (-1 not in new and known != count):
         raise Refusal(f"{tuple(old)} does not reshape to {new}")
     return tuple(count // known if s == -1 and known else s for s in new)
-
-
-def _runs(picked: Sequence[int]) -> list[range]:
-    """Indices as the fewest rising runs of equal steps that a greedy walk finds."""
-    runs: list[range] = []
-    i = 0
-    while i < len(picked):
-        step = picked[i + 1] - picked[i] if i + 1 < len(picked) else 1
-        j = i + 1
-        if step > 0:
-            while j < len(picked) and picked[j] - picked[j - 1] == step:
-                j += 1
-        runs.append(range(picked[i], picked[j - 1] + 1, step if step > 0 else 1))
-        i = j
-    return runs

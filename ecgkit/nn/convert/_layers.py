@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ._emit import Emitter
+from ._products import Products
 from ._value import Refusal, Value
 
 
-class Layers(Emitter):
+class Layers(Products):
     """The ops that have weights or windows; the batch must be the first axis."""
 
     def _leading(self, v: Value, rank: int, what: str) -> None:
@@ -53,13 +53,6 @@ class Layers(Emitter):
         t = call(self.tensor(v), *args, **options)
         return self._windowed(v, t, v.shape[-rank - 1], rank)
 
-    def linear(self, v: Value, weight: Value, bias: Value | None) -> Value:
-        """``v @ weight.T + bias``."""
-        w, b = self.weights("the weight", weight), self.weights("the bias", bias)
-        self.axis(v, -1, "the linear layer")
-        t = self.p.linear(self.tensor(v), w, b)
-        return self.value(t, (*v.shape[:-1], w.shape[0]), v.axis, v.outer)
-
     def batch_norm(
         self,
         v: Value,
@@ -95,29 +88,112 @@ class Layers(Emitter):
         t = self.p.layer_norm(t, w, b, eps)
         return self.like(v, self.p.reshape(t, shape) if count > 1 else t)
 
-    def lstm(
+    def group_norm(
+        self, v: Value, groups: int, weight: Value | None, bias: Value | None, eps: float
+    ) -> Value:
+        """Normalise groups of the channels, axis 1, over all positions."""
+        w, b = self.weights("the weight", weight), self.weights("the bias", bias)
+        at = self.axis(v, 1, "group norm")
+        if v.axis is not None and (v.axis != 0 or not self.dropped(v)):
+            raise Refusal(f"group norm needs the batch as axis 0 of {v.shape}")
+        return self.like(v, self.p.group_norm(self.tensor(v), groups, w, b, eps, axis=at))
+
+    def rms_norm(self, v: Value, count: int, weight: Value | None, eps: float | None) -> Value:
+        """Divide by the root mean square of the last ``count`` axes together."""
+        w = self.weights("the weight", weight)
+        self.axes(v, range(-count, 0), "the norm")
+        w = np.ones(v.shape[-count:], np.float32) if w is None else w
+        return self.like(v, self.p.rms_norm(self.tensor(v), w, eps))
+
+    def conv_transpose(
         self,
+        v: Value,
+        weight: Value,
+        bias: Value | None,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        output_padding: Sequence[int],
+        groups: int,
+        dilation: Sequence[int],
+    ) -> Value:
+        """Transposed convolution over one or two axes, PyTorch's arguments."""
+        w, b = self.weights("the weight", weight), self.weights("the bias", bias)
+        rank = w.ndim - 2
+        if rank not in (1, 2):
+            raise Refusal(f"a convolution over {rank} axes", "one and two axes are supported")
+        self._leading(v, rank, "the convolution")
+        call = self.p.conv_transpose1d if rank == 1 else self.p.conv_transpose2d
+        t = call(self.tensor(v), w, b, stride, padding, output_padding, groups, dilation)
+        return self._windowed(v, t, w.shape[1] * groups, rank)
+
+    def embedding(self, weight: Value, ids: Value) -> Value:
+        """Rows of a table by computed numbers."""
+        w = self.weights("the table", weight)
+        if ids.const is not None:
+            return self.take(weight, ids.const, 0)
+        t = self.p.embedding(self.tensor(ids), w.reshape(len(w), -1))
+        out = self.value(t, (*ids.shape, t.shape[-1]), ids.axis, ids.outer)
+        return self.reshape(out, (*ids.shape, *w.shape[1:]))
+
+    def resize(
+        self,
+        v: Value,
+        size: Sequence[int] | None,
+        scale: Sequence[float] | None,
+        mode: str,
+        corners: bool,
+    ) -> Value:
+        """``torch.nn.functional.interpolate`` of the axes after the channels."""
+        rank = len(v.shape) - 2
+        self._leading(v, rank, "the resize")
+        t = self.tensor(v)
+        if scale is not None:
+            t = self.p.interpolate(t, None, tuple(map(float, scale)), mode, corners)
+        else:
+            t = self.p.interpolate(t, size, None, mode, corners)
+        return self._windowed(v, t, v.shape[1], rank)
+
+    # ---- recurrence
+
+    def recurrent(
+        self,
+        cell: str,
         v: Value,
         weights: Mapping[str, np.ndarray],
         layers: int,
-        bidirectional: bool,
+        both: bool,
         states: Sequence[Value | None],
-    ) -> tuple[Value, Value, Value]:
-        """``v`` (batch, time, features) or (time, batch, features), PyTorch's weights; states
-        (layers * directions, batch, hidden). Output in the axes of ``v``, last h and c."""
-        if v.axis not in (0, 1, None) or len(v.shape) != 3 or self.rest(v) != 1:
-            raise Refusal(f"a recurrent layer needs axes (batch, time, features), got {v.shape}")
+        batch_first: bool,
+    ) -> tuple[Value, ...]:
+        """``v`` (batch, time, features) or (time, batch, features), PyTorch's weights; ``both``
+        directions; states (layers * directions, batch, hidden). Output in the axes of ``v``, last
+        states."""
+        if len(v.shape) != 3 or v.axis not in (None, int(not batch_first)):
+            axes = "(batch, time, features)" if batch_first else "(time, batch, features)"
+            raise Refusal(f"a recurrent layer needs axes {axes}, got {v.shape}, batch {v.axis}")
+        if v.axis is None:  # the items of one sample
+            return self._recurrent_items(cell, v, weights, layers, both, states, batch_first)
+        if not self.dropped(v):
+            raise Refusal(f"a recurrent layer needs the batch alone on axis {v.axis} of {v.shape}")
         named = dict(zip(("h0", "c0"), map(self._state, states)))
-        t = self.p.lstm(
-            self.tensor(v),
-            weights,
-            bidirectional=bidirectional,
-            num_layers=layers,
-            return_state=True,
-            **named,
-        )
+        t = self._cell(cell, self.tensor(v), weights, layers, both, named)
         ends = [self.value(s, (s.shape[0], self.batch, s.shape[1]), 1) for s in t[1:]]
-        return self.value(t[0], (*v.shape[:2], t[0].shape[-1]), v.axis), ends[0], ends[1]
+        return self.value(t[0], (*v.shape[:2], t[0].shape[-1]), v.axis), *ends
+
+    def _cell(self, cell, t, weights, layers, both, named):
+        call = getattr(self.p, cell)
+        options = {"bidirectional": both, "num_layers": layers, "return_state": True}
+        return call(t, weights, **options, **named)
+
+    def _recurrent_items(self, cell, v, weights, layers, both, states, batch_first):
+        order = (0, 1, 2) if batch_first else (1, 0, 2)
+        named = {}
+        for key, s in zip(("h0", "c0"), states):
+            if s is not None:
+                named[key] = self.tensor(self.materialise(s, Value(s.shape)))
+        t = self._cell(cell, self.tensor(self.permute(v, order)), weights, layers, both, named)
+        y, *ends = (self.value(x, x.shape, None) for x in t)
+        return self.permute(y, order), *ends
 
     def _state(self, s: Value | None) -> Any:
         """A recurrent layer's initial state; None where it is zero."""

@@ -12,7 +12,7 @@ from .._compiled import CompiledProgram
 from ..program import Program
 from ._layers import Layers
 from ._names import labels
-from ._torch_ops import TABLE
+from ._torch_layers import CREATE, TABLE
 from ._value import Refusal, Value, constant
 
 # A prime that no layer has for a length: what is a multiple of it holds the batch.
@@ -190,9 +190,10 @@ class _Walk:
             self.values[node] = self.values[parts][index]
             self._named(node, None)
             return
-        args, kwargs = self.torch.fx.node.map_arg(
-            (tuple(node.args), dict(node.kwargs)), lambda n: self.values.get(n)
-        )
+        values = self.values
+        if _op_name(node).split(".")[0] in CREATE:
+            values = {**values, **{n: _stand_in(self.torch, n) for n in node.all_input_nodes}}
+        args, kwargs = self.torch.fx.node.map_arg((tuple(node.args), dict(node.kwargs)), values.get)
         if not any(isinstance(a, Value) for a in _leaves((args, kwargs))):
             self.values[node] = self._folded(node, args, kwargs)
             return
@@ -203,6 +204,7 @@ class _Walk:
         handler = TABLE.get(_op_name(node)) or TABLE.get(_op_name(node).split(".")[0])
         if handler is None:
             raise Refusal("the engine has no such op", "replace it, or ask for it")
+        self._stays_real(node)
         mark = len(self.emit.p._nodes)
         bound = self._bound(node.target, args, kwargs)
         self.values[node] = handler(self.emit, bound)
@@ -236,6 +238,15 @@ class _Walk:
             return [self._wrapped(x) for x in a]
         return a
 
+    def _stays_real(self, node) -> None:
+        """A program's numbers are floats: a cast that cuts off decimals would be lost."""
+        to = node.meta.get("val")
+        casts = _op_name(node).split(".")[0] in ("to", "_to_copy", "type_as")
+        if not casts or not isinstance(to, self.torch.Tensor) or to.is_floating_point():
+            return
+        if node.args[0].meta["val"].is_floating_point():
+            raise Refusal(f"it turns floats into {to.dtype}", "keep them floats")
+
     def _checked(self, node) -> None:
         """Shapes must be those that PyTorch found."""
         value, expected = self.values[node], node.meta.get("val")
@@ -262,6 +273,12 @@ class _Walk:
             for alias in (label, *self.aliases[node]):
                 if alias not in p._names:
                     p.identity(value.tensor, name=alias)
+
+
+def _stand_in(torch, node) -> Any:
+    """A tensor of a node's shape and type, for ops that look at nothing else."""
+    like = node.meta["val"]
+    return torch.zeros((), dtype=like.dtype).expand(like.shape)
 
 
 def _op_name(node) -> str:
