@@ -52,8 +52,9 @@ def main() -> None:
         "double precision. ULP: distance in units of the true value's last place where the "
         "function does not cancel; error: distance over max(1, value), everywhere. The bounds are "
         "those that `tests/test_nn_transcendentals.py` enforces. Below x = -87 sigmoid and SiLU "
-        "are 0 where they should be denormal, as PyTorch's. NaN gives NaN. GELU is finite up to the largest "
-        "float and infinite at infinity; PyTorch's overflows from 1.7e38 on and is NaN there.\n\n"
+        "are 0 where they should be denormal, as PyTorch's. NaN gives NaN. GELU is finite up to the "
+        "largest float and infinite at infinity; PyTorch's overflows from 1.7e38 on, which shows "
+        "below as inf, and is NaN at infinity.\n\n"
         "| function | instruction set | ULP over | largest ULP | largest error | ULP bound | "
         "error bound |\n|---|---|---|---|---|---|---|\n"
         + "\n".join(table)

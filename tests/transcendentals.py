@@ -52,6 +52,7 @@ def measure(x, y, want, least: float | None) -> tuple[float, float]:
         distance = np.abs(y.astype(np.float64) - want)
     equal = (y == nearest) | (np.isnan(y) & np.isnan(nearest))
     distance[equal & ~np.isfinite(nearest)] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
         smallest = np.finfo(np.float32).tiny
         unit = np.spacing(np.maximum(np.abs(nearest), smallest)).astype(np.float64)
     unit[~np.isfinite(unit)] = 2.0**104  # of the largest numbers
