@@ -152,6 +152,16 @@ def metric_frechet(
     threads: int | None = None,
 ) -> Array: ...
 def metric_coupling(p: ArrayLike, q: ArrayLike, scale: float = ...) -> tuple[Array, int]: ...
+def metric_rows(x: ArrayLike, y: ArrayLike, threads: int | None = None) -> Array: ...
+def metric_ssim(
+    x: ArrayLike,
+    y: ArrayLike,
+    weight: ArrayLike,
+    norm: float,
+    c1: float,
+    c2: float,
+    threads: int | None = None,
+) -> Array: ...
 def metric_moments(
     x: ArrayLike, covariance: bool, centred: bool, threads: int | None = None
 ) -> tuple[Array, Array | None, Array | None]: ...

@@ -3,6 +3,7 @@
  *   resample  the same two figures for many resamples of one order
  *   curves    discrete Frechet distance
  *   gaussian  moments, trace of a root of a product, cubic kernel sums
+ *   signals   errors per row, structural similarity
  *   decisions thresholds swept, confusion, ranking per record, calibration bins
  * n records, c classes, b resamples. Labels are bytes 0 or 1, checked by the caller. */
 #ifndef EK_METRIC_H
@@ -143,4 +144,35 @@ EK_CHECK ek_status ek_metric_nuclear(const double *f1, size_t r1, const double *
  * out. */
 EK_CHECK ek_status ek_metric_cubic_sum(const double *x, size_t n, const double *y, size_t m,
                                        size_t d, int same, double gamma, double coef, double *out);
+
+/* ------------------------------------------------------------------ signals
+ * Per row of x and y (n, t), out (n, 5): sum (x-y)^2, sum x^2, and about the rows' means the sums
+ * of x^2, y^2 and x y. Double, two passes. NaN stays in its row. t of at least 1. */
+typedef void (*ek_metric_row_f32_fn)(const float *x, const float *y, size_t t, double *out);
+typedef void (*ek_metric_row_f64_fn)(const double *x, const double *y, size_t t, double *out);
+#define EK_METRIC_SIGNAL_DECLARE(isa)                                                              \
+    void ek_metric_row_f32_##isa(const float *x, const float *y, size_t t, double *out);           \
+    void ek_metric_row_f64_##isa(const double *x, const double *y, size_t t, double *out);         \
+    double ek_metric_ssim_row_##isa(const ek_metric_ssim *s, const double *x, const double *y,     \
+                                    double *tmp)
+
+/* Structural similarity of images (h, w): mean over the places where the window, the outer product
+ * of weight (taps) with itself, lies inside. norm: factor of the variances; c1, c2: the constants.
+ * An image smaller than the window is EK_ESHAPE. out (n). Scratch: 5 w doubles. */
+typedef struct {
+    const double *weight;
+    size_t taps, h, w;
+    double norm, c1, c2;
+} ek_metric_ssim;
+/* Sum over one row of places; x and y point to the window's first row. */
+EK_METRIC_SIGNAL_DECLARE(ref);
+EK_METRIC_SIGNAL_DECLARE(avx2);
+EK_METRIC_SIGNAL_DECLARE(avx512);
+
+EK_CHECK ek_status ek_metric_rows_f32(const float *x, const float *y, size_t n, size_t t,
+                                      double *out);
+EK_CHECK ek_status ek_metric_rows_f64(const double *x, const double *y, size_t n, size_t t,
+                                      double *out);
+EK_CHECK ek_status ek_metric_ssim_f64(const ek_metric_ssim *s, const double *x, const double *y,
+                                      size_t n, double *out);
 #endif

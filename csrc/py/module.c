@@ -21,6 +21,7 @@ static int exec_module(PyObject *mod) {
                                    ekpy_metric_decisions_methods,
                                    ekpy_metric_curve_methods,
                                    ekpy_metric_gaussian_methods,
+                                   ekpy_metric_signal_methods,
                                    ekpy_lora_methods};
     if (import_numpy() < 0) return -1;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)

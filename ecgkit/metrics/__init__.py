@@ -26,6 +26,7 @@ from ._multilabel import (
 )
 from ._presets import CLIP_PRESETS, frechet_clips
 from ._rank import auroc, average_precision, precision_recall_curve, roc_curve
+from ._signal import correlation, prd, rmse, ssim
 
 SCORED = (
     "auroc", "average_precision", "brier", "coverage_error", "ece", "f_beta", "fmax", "g_beta",
@@ -36,9 +37,9 @@ SCORED = (
 __all__ = [
     "CLIP_PRESETS", "SCORED", "Coupling", "DeLong", "FeatureStatistics", "Fmax",
     "GaussianDistance", "Interval", "KernelDistance", "Reliability", "auroc",
-    "average_precision", "binarize", "bootstrap", "bootstrap_ptbxl", "brier", "coverage_error",
-    "delong", "ece", "f_beta", "feature_statistics", "fmax", "fmax_curve", "frechet_clips",
-    "frechet_coupling", "frechet_curve", "frechet_features", "frechet_gaussian", "g_beta",
-    "kid", "label_ranking_average_precision", "precision_recall_curve", "ranking_loss",
-    "reliability", "roc_curve",
+    "average_precision", "binarize", "bootstrap", "bootstrap_ptbxl", "brier", "correlation",
+    "coverage_error", "delong", "ece", "f_beta", "feature_statistics", "fmax", "fmax_curve",
+    "frechet_clips", "frechet_coupling", "frechet_curve", "frechet_features",
+    "frechet_gaussian", "g_beta", "kid", "label_ranking_average_precision", "prd",
+    "precision_recall_curve", "ranking_loss", "reliability", "rmse", "roc_curve", "ssim",
 ]  # fmt: skip
