@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 
 import _programs_attention
+import _programs_conv
 import numpy as np
 import torch
 from _harness import Absent
@@ -18,7 +19,7 @@ Case = Callable[[], np.ndarray]
 
 def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram:
     """Our program of a benchmark network: the models' own where there is one, builder
-    calls for the transformers."""
+    calls for the transformers and for what needs ops that conversion lacks."""
     from ecgkit.models import _efficientnet, _resnet, scalogram_arrhythmia
 
     weights = {key: value.numpy() for key, value in module.state_dict().items()}
@@ -28,8 +29,9 @@ def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram
         return _efficientnet.program(weights, shape[-1])
     if name in ("cnn1d", "cnn_lstm"):
         return scalogram_arrhythmia._sequence_program(name, weights)
-    if name in _programs_attention.PROGRAMS:
-        return _programs_attention.PROGRAMS[name](weights, shape)
+    for programs in (_programs_attention.PROGRAMS, _programs_conv.PROGRAMS):
+        if name in programs:
+            return programs[name](weights, shape)
     return ek.nn.from_torch(module, shape)
 
 

@@ -12,9 +12,12 @@ torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 networks = pytest.importorskip("_networks_conv")
 from _networks import scatter_norms  # noqa: E402
+from _programs_conv import net1d_block  # noqa: E402
+from _runtimes import compiled  # noqa: E402
 
 F = torch.nn.functional
 SHAPES = {
+    "ecgfounder_net1d": (12, 250),
     "merl_resnet1d18": (12, 182),
     "xresnet1d101": (12, 160),
     "protoecgnet_1d": (12, 250),
@@ -38,7 +41,7 @@ def test_networks_err_at_most_twice_as_much_as_pytorch(isa, nets, name):
         pytest.skip("minutes in plain C; its kernels are those of protoecgnet_1d")
     x = np.random.default_rng(0).normal(size=(2, *SHAPES[name])).astype(np.float32)
     module = nets[name]
-    program = ek.nn.from_torch(module, SHAPES[name])
+    program = compiled(name, module, SHAPES[name])
     with torch.inference_mode():
         theirs = module(torch.from_numpy(x)).numpy()
         want = module.double()(torch.from_numpy(x).double()).numpy()
@@ -57,7 +60,7 @@ def winograd(x, w, bias, act=None, residual=False):
     h = p.add(h, t) if residual else h
     p.output(p.activation(h, act) if act else h)
     program = p.compile()
-    assert "winograd" in [row["op"] for row in program._main.rows]
+    assert "winograd" in kernels(program)
     return program
 
 
@@ -108,4 +111,75 @@ def test_taps_that_meet_only_padding_are_dropped(isa, kernel, pads):
     program = p.compile()
     assert program.macs == 7 * 5 * kernel[1] * program.outputs["conv2d_0"][-1]
     want = F.conv2d(torch.from_numpy(x), torch.from_numpy(w), padding=pads).numpy()
+    np.testing.assert_allclose(program(x), want, rtol=1e-4, atol=1e-5)
+
+
+def kernels(program):
+    return [row["op"] for row in program._main.rows]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("length", [37, 130])
+@pytest.mark.parametrize(("cin", "cout"), [(32, 32), (32, 64), (48, 64), (16, 80)])
+def test_excited_blocks_end_in_one_pass(isa, cin, cout, length, stride):
+    """Two blocks in a row: odd and even lengths, shortcuts pooled, moved by whole and half blocks
+    of channels, and read twice."""
+    torch.manual_seed(0)
+    blocks = [
+        networks.Net1DBlock(cin, cout, stride, False),
+        networks.Net1DBlock(cout, cout, stride, False),
+    ]
+    p = ek.nn.Program("blocks")
+    h = p.input("x", (cin, length))
+    for i, block in enumerate(blocks):
+        state = {k: v.numpy() for k, v in block.state_dict().items()}
+
+        def layer(name, state=state):
+            return state[f"{name}.weight"], state[f"{name}.bias"]
+
+        h = p.identity(net1d_block(p, h, layer, stride, False), name=f"block_{i}")
+    p.output(p.silu(h))
+    program = p.compile()
+    used = kernels(program)
+    assert used.count("merge") == 2
+    assert not {"binary", "broadcast", "gate", "gather"} & set(used)
+    assert used.count("pool") == 2  # the means
+    x = np.random.default_rng(0).normal(size=(2, cin, length)).astype(np.float32)
+    x[1, 3, -1] = -5.0
+    with torch.inference_mode():
+        middle = blocks[0].double()(torch.from_numpy(x).double())
+        last = blocks[1].double()(middle)
+    np.testing.assert_allclose(program(x, threads=1), F.silu(last), rtol=1e-5, atol=1e-5)
+    assert np.array_equal(program(x, threads=1), program(x, threads=2))
+    taps = program(x, taps=("block_0", "block_1"))
+    np.testing.assert_allclose(taps["block_0"], middle, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(taps["block_1"], last, rtol=1e-5, atol=1e-5)
+
+
+def test_nan_stays_in_its_pair_of_a_pooled_shortcut(isa):
+    x = np.zeros((1, 16, 9), np.float32)
+    x[0, 2, 4], x[0, 3, 7] = np.nan, np.nan
+    p = ek.nn.Program("pairs")
+    t = p.input("x", (16, 9))
+    y = p.conv1d(p.input("y", (16, 5)), np.zeros((16, 16, 1), np.float32))
+    y = p.multiply(y, p.input("factor", (16, 1)))
+    p.output(p.add(y, p.max_pool1d(p.pad(t, (0, 1)), 2)))
+    program = p.compile()
+    assert "merge" in kernels(program)
+    got = program((x, np.zeros((1, 16, 5), np.float32), np.ones((1, 16, 1), np.float32)))
+    want = np.zeros((1, 16, 5), np.float32)
+    want[0, 2, 2], want[0, 3, 3] = np.nan, np.nan
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("pad", [(3, 4), (0, 2), (2, 0, 1, 3)])
+def test_zeros_around_a_convolution_are_its_padding(isa, pad):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 5, 6, 20)).astype(np.float32)
+    w = rng.normal(size=(7, 5, 3, 4)).astype(np.float32)
+    p = ek.nn.Program("padded")
+    p.output(p.conv2d(p.pad(p.input("x", x.shape[1:]), pad), w, padding=(1, 0)))
+    program = p.compile()
+    assert "gather" not in kernels(program)
+    want = F.conv2d(F.pad(torch.from_numpy(x), pad), torch.from_numpy(w), padding=(1, 0))
     np.testing.assert_allclose(program(x), want, rtol=1e-4, atol=1e-5)

@@ -49,6 +49,7 @@ const ek_nn_isa ek_nn_isa_avx512 = {
     layer_norm,
     .wino_line_in = wino_line_in,
     .wino_line_out = wino_line_out,
+    .pair_max = pair_max,
     .attn_row = attn_row,
     .attn_turn = attn_turn,
 };

@@ -228,6 +228,13 @@ static void affine16(const float *x, const float *scale, const float *shift, flo
         out[i] = x[i] * scale[i % EK_LANES] + shift[i % EK_LANES];
 }
 
+static void pair_max(const float *x, float *out, size_t n) {
+    for (size_t i = 0; i < n * EK_LANES; i++) {
+        const float *p = x + i / EK_LANES * 2 * EK_LANES + i % EK_LANES;
+        out[i] = isnan(p[0]) || p[0] > p[EK_LANES] ? p[0] : p[EK_LANES];
+    }
+}
+
 static void softmax(const float *x, float *out, size_t n) {
     float top = -INFINITY;
     for (size_t i = 0; i < n; i++) top = x[i] > top || isnan(x[i]) ? x[i] : top;
@@ -295,6 +302,7 @@ const ek_nn_isa ek_nn_isa_ref = {
     layer_norm,
     .wino_line_in = wino_line_in,
     .wino_line_out = wino_line_out,
+    .pair_max = pair_max,
     .attn_row = attn_row,
     .attn_turn = attn_turn,
 };

@@ -157,6 +157,8 @@ typedef struct {
     /* Winograd along one row: tiles of 2 outputs from 4 points or 4 from 6 */
     void (*wino_line_in)(size_t outputs, const float *x, size_t n, float *v, size_t point);
     void (*wino_line_out)(size_t outputs, const ek_wino_out *o);
+    /* n groups of 16: the larger of groups 2i and 2i + 1 of x, NaN before all */
+    void (*pair_max)(const float *x, float *out, size_t n);
 } ek_nn_isa;
 
 extern const ek_nn_isa ek_nn_isa_ref, ek_nn_isa_avx2, ek_nn_isa_avx512;

@@ -50,6 +50,7 @@ struct ek_nn_step {
     OP(depthwise) \
     OP(embedding) \
     OP(gate) \
+    OP(merge) \
     OP(gather) \
     OP(group_norm) \
     OP(layer_norm) \

@@ -306,13 +306,20 @@ static void positions(const conv_data *d, const walk *w, const float *base, size
     }
 }
 
+/* The activation of a tile, over stretches as long as they lie in memory: rows of a block that are
+ * neighbours, or the columns of a plain row. */
 static void finish(const ek_nn_step *s, const ek_tile *t) {
     const conv_data *d = s->data;
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t j = 0; j < t->columns; j += s->isa->width) {
-            const size_t n = t->columns - j < s->isa->width ? t->columns - j : s->isa->width;
-            s->isa->act(d->act, d->param,
-                        t->c[r] + t->c_off + (ptrdiff_t)(j / s->isa->width) * t->c_step, n);
+    if (s->buf[1]->lanes != EK_LANES) {
+        for (size_t r = 0; r < t->rows; r++)
+            s->isa->act(d->act, d->param, t->c[r] + t->c_off, t->columns);
+        return;
+    }
+    for (size_t b = 0; b * EK_LANES < t->columns; b++)
+        for (size_t r = 0, n; r < t->rows; r += n) {
+            float *first = t->c[r] + t->c_off + b * s->buf[1]->plane;
+            for (n = 1; r + n < t->rows && t->c[r + n] == t->c[r] + n * EK_LANES;) n++;
+            s->isa->act(d->act, d->param, first, n * EK_LANES);
         }
 }
 

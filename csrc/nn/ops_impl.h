@@ -210,6 +210,15 @@ static void affine16(const float *x, const float *scale, const float *shift, flo
     }
 }
 
+static void pair_max(const float *x, float *out, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t h = 0; h < HALVES; h++) {
+            const vf a = vf_load(x + 2 * i * EK_LANES + h * VF);
+            const vf b = vf_load(x + (2 * i + 1) * EK_LANES + h * VF);
+            vf_store(out + i * EK_LANES + h * VF, vf_where_nan(a, a, vf_max(a, b)));
+        }
+}
+
 static void softmax(const float *x, float *out, size_t n) {
     float top = -__builtin_inff();
     for (size_t i = 0; i < n; i++) top = x[i] > top || x[i] != x[i] ? x[i] : top;

@@ -8,6 +8,7 @@ from .._typing import F32
 from ._fuse import fuse, without_names
 from ._graph import ACTIVATIONS, Node
 from ._op import LANES, NO_BORDER, OPS, Form, Step, flat
+from ._shortcuts import rewrite
 from ._views import absorb
 
 
@@ -46,7 +47,7 @@ class Planner:
     ) -> None:
         self.nodes, self.width = nodes, width
         self.alive, keep, same = without_names(nodes, outputs)
-        self.alive = absorb(self.alive, keep)
+        self.alive = rewrite(absorb(self.alive, keep), keep)
         self.steps, self.alias = fuse(self.alive, keep)
         self.outputs = [same[i] for _, i in outputs]
         self.native: dict[int, Form] = {}
@@ -86,7 +87,7 @@ class Planner:
     def side(self, node: int, op: str) -> int | None:
         """The buffer of a side output, if somebody uses it."""
         index = self.sides.get((node, op))
-        return None if index is None else self._buf(index, flat(self.nodes[index].shape))
+        return None if index is None else self._buf(index, self.native[index])
 
     @staticmethod
     def act(step: Step) -> tuple[int]:
@@ -224,7 +225,7 @@ class Planner:
                 late.append((value, slot, size))  # an input, or an output twice: copied at the end
             else:
                 self.storage[value, None] = Storage(size, slot)
-        self.ready |= {(n.index, None) for n in self.given}
+        self.ready |= {self._key(n.index, self.native[n.index]) for n in self.given}
         for step in self.steps:
             emit = OPS[step.node.op].emit
             assert emit is not None, step.node.op
