@@ -5,6 +5,10 @@
  *   ek_dsp_correlate_f64 cross- and autocorrelation
  *   ek_dsp_filtfilt_*   recursive filter forward and backward
  *   ek_dsp_rpeaks_f32   R peaks of one or several leads
+ *   ek_dsp_delineate_f32  onset, peak and offset of P, QRS and T
+ *   ek_dsp_measure_f32  amplitudes and ST segment
+ *   ek_dsp_median_beat_f32, _align_beats_f32  templates
+ *   ek_dsp_template_matches_f64, _dfa_f64, _lomb_f64  heart-rate variability
  *   ek_dsp_quality_f32  what is wrong with a lead, in numbers */
 #ifndef EK_DSP_H
 #define EK_DSP_H
@@ -89,6 +93,70 @@ EK_CHECK ek_status ek_dsp_median_f64(const double *x, size_t n, size_t t, size_t
 size_t ek_dsp_rpeaks_room(size_t t, double fs);
 EK_CHECK ek_status ek_dsp_rpeaks_f32(const float *x, size_t lead, size_t t, double fs,
                                      int64_t *peaks, size_t *count);
+
+/* --------------------------------------------------------------------- waves
+ * Nine points of each beat in each lead of x (n, lead, t) at fs Hz: onset, peak, offset of P, of
+ * QRS, of T, as samples; -1 where the wave is absent, cut by an end, or bounded by samples that are
+ * not finite. peaks: ascending R peaks of record i at start[i]..start[i + 1]; start (n + 1). w:
+ * ek_dsp_delineate_weights() floats, laid out in delineate_net.h. points (start[n], lead + 1, 9);
+ * the last row is all leads together: the earliest onset and the latest offset that as many leads
+ * as `need` = min(3, half of those with the wave) confirm; the median where none is confirmed.
+ * Amplitudes may have any unit. */
+enum { EK_DELINEATE_POINTS = 9 };
+
+size_t ek_dsp_delineate_weights(void);
+EK_CHECK ek_status ek_dsp_delineate_f32(const float *x, size_t n, size_t lead, size_t t, double fs,
+                                        const int64_t *peaks, const int64_t *start, const float *w,
+                                        int64_t *points);
+
+/* What the waves of `count` beats measure, from points (count, lead + 1, 9) as above: out (count,
+ * lead, EK_MEASURE_COUNT) in the unit of x (lead, t), NaN where the wave is absent. The level of
+ * reference is the mean of the last 20 ms before the QRS, for P the line through its bounds. */
+enum {
+    EK_MEASURE_P,
+    EK_MEASURE_Q, /* lowest before R; a QRS without R is all Q */
+    EK_MEASURE_R,
+    EK_MEASURE_S, /* lowest after R */
+    EK_MEASURE_T,
+    EK_MEASURE_J, /* level at the end of the QRS, 60 and 80 ms later */
+    EK_MEASURE_J60,
+    EK_MEASURE_J80,
+    EK_MEASURE_SLOPE,    /* per second, over 80 ms from J on */
+    EK_MEASURE_QRS_AREA, /* unit of x times s */
+    EK_MEASURE_P_AREA,
+    EK_MEASURE_T_AREA,
+    EK_MEASURE_COUNT,
+};
+
+EK_CHECK ek_status ek_dsp_measure_f32(const float *x, size_t lead, size_t t, double fs,
+                                      const int64_t *points, size_t count, double *out);
+
+/* ----------------------------------------------------------------- templates
+ * out (lead, length): the median over beats of x (lead, t) from beats[b] - before on; samples
+ * beyond the ends or not finite are left out, NaN where none is left. */
+EK_CHECK ek_status ek_dsp_median_beat_f32(const float *x, size_t lead, size_t t,
+                                          const int64_t *beats, size_t count, size_t before,
+                                          size_t length, float *out);
+/* Moves each beat by up to `reach` samples to where its window correlates best with mid (lead,
+ * length), mean over leads, into out (count): NaN where no lead has a window without gaps that
+ * varies. */
+EK_CHECK ek_status ek_dsp_align_beats_f32(const float *x, size_t lead, size_t t, const float *mid,
+                                          size_t before, size_t length, size_t reach,
+                                          int64_t *beats, size_t count, double *out);
+
+/* ---------------------------------------------------------------- variability
+ * out (3, n), per template i of x (n): how many templates of length m lie within r in every element
+ * (itself included); of length m + 1; of length m without the last template. 0 beyond the last. */
+EK_CHECK ek_status ek_dsp_template_matches_f64(const double *x, size_t n, size_t m, double r,
+                                               int64_t *out);
+/* out (count): root mean square about straight lines in windows of the given lengths (>= 2), half
+ * overlapping, of the profile x (n); NaN where every window lies on a line, or none fits. */
+EK_CHECK ek_status ek_dsp_dfa_f64(const double *x, size_t n, const int64_t *window, size_t count,
+                                  double *out);
+/* Lomb-Scargle periodogram of x (n) at times t (s), freq (count) in Hz: |X|^2 / n for even times.
+ */
+EK_CHECK ek_status ek_dsp_lomb_f64(const double *t, const double *x, size_t n, const double *freq,
+                                   size_t count, double *out);
 
 /* ------------------------------------------------------------------- quality
  * out (lead, EK_QUALITY_COUNT) for x (lead, t) in mV at fs Hz. What cannot be judged (too short,

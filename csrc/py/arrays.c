@@ -32,6 +32,16 @@ int ekpy_float_type(const ekpy_sig *sig, PyObject *o, const char *arg) {
     return type;
 }
 
+PyArrayObject *ekpy_samples(const ekpy_sig *sig, PyObject *o, int nd, const char *arg) {
+    if (!PyArray_Check(o) || PyArray_TYPE((PyArrayObject *)o) != NPY_INT64 ||
+        PyArray_NDIM((PyArrayObject *)o) != nd) {
+        PyErr_Format(PyExc_TypeError, "%s: %s must be an int64 array of %d dimensions", sig->name,
+                     arg, nd);
+        return NULL;
+    }
+    return (PyArrayObject *)PyArray_FROMANY(o, NPY_INT64, nd, nd, NPY_ARRAY_IN_ARRAY);
+}
+
 PyArrayObject *ekpy_in(const ekpy_sig *sig, PyObject *o, int type, int ndmin, int ndmax,
                        const char *arg) {
     PyArrayObject *any = as_array(sig, o, arg);

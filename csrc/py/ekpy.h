@@ -43,6 +43,8 @@ int ekpy_choice(const ekpy_sig *sig, PyObject *o, const char *arg, const char *c
  * never modified. */
 PyArrayObject *ekpy_in(const ekpy_sig *sig, PyObject *o, int type, int ndmin, int ndmax,
                        const char *arg);
+/* Sample indices: int64 arrays of nd dimensions alone; C-contiguous, a new reference. */
+PyArrayObject *ekpy_samples(const ekpy_sig *sig, PyObject *o, int nd, const char *arg);
 /* NPY_DOUBLE if the array-like holds float64 (or is a list of Python floats), else NPY_FLOAT. -1 on
  * error. */
 int ekpy_float_type(const ekpy_sig *sig, PyObject *o, const char *arg);
@@ -83,6 +85,7 @@ extern PyMethodDef ekpy_metric_methods[], ekpy_metric_decisions_methods[],
     ekpy_metric_curve_methods[], ekpy_metric_gaussian_methods[],
     ekpy_metric_signal_methods[];
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
+extern PyMethodDef ekpy_waves_methods[], ekpy_hrv_methods[];
 extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
 extern PyMethodDef ekpy_lora_methods[];
 extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[],

@@ -12,6 +12,8 @@ static int exec_module(PyObject *mod) {
                                    ekpy_dsp_methods,
                                    ekpy_filter_methods,
                                    ekpy_beats_methods,
+                                   ekpy_waves_methods,
+                                   ekpy_hrv_methods,
                                    ekpy_median_methods,
                                    ekpy_fft_methods,
                                    ekpy_wavelet_methods,
