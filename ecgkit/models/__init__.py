@@ -120,7 +120,8 @@ def load_model(
     name : str
         A system of :func:`list_models`.
     weights : path, mapping, ``"random"`` or None
-        A ``.safetensors`` file or a mapping from key to array, with the authors' key names;
+        A weight file (:func:`ecgkit.weights.read`) or a mapping from key to array, with the
+        authors' key names;
         ``"random"`` for timing and tests; ``None`` (default) for the bundled weights.
     seed : int
         Of ``"random"`` weights.
@@ -147,13 +148,15 @@ def load_model(
         return _load_bundled(name, system, card, variant)
     if card is not None:
         variant = {"network": card.best, **variant}
-    chosen = _variant(name, system, variant)
-    if isinstance(weights, Mapping):
-        tensors, source = weights, "from a mapping"
-    elif weights == "random":
+    if isinstance(weights, str) and weights == "random":
+        chosen = _variant(name, system, variant)
         tensors, source = random_tensors(system.expected(**chosen), seed), f"random, seed {seed}"
     else:
-        tensors, source = _weights.read(weights), f"from {Path(weights).name}"
+        if isinstance(weights, Mapping):
+            tensors, source = weights, "from a mapping"
+        else:
+            tensors, source = _weights.read(weights), f"from {Path(weights).name}"
+        chosen = _variant(name, system, {**system.infer(tensors), **variant})
     return system(tensors, chosen, system.contract_of(**chosen), system.bare_card(), source)
 
 

@@ -96,7 +96,11 @@ class Model:
         raise NotImplementedError
 
     @classmethod
-    def adopt(cls, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+    def infer(cls, tensors: Mapping[str, Array]) -> dict[str, Any]:
+        """The choices that the keys of a weight file settle."""
+        return {}
+
+    def adopt(self, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
         """The authors' mapping without what their own forward leaves unused."""
         return tensors
 

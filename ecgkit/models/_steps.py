@@ -129,6 +129,15 @@ def zscore_all(x: Array, fs: float, *, eps: float = 0.0) -> Array:
 
 
 @_step
+def minmax_all(x: Array, fs: float, *, eps: float = 0.0) -> Array:
+    """All leads and samples of a recording together from their least to their largest value, to
+    0..1; ``eps`` is added to the span, a constant recording becomes 0."""
+    low = x.min(axis=(1, 2), keepdims=True).astype(np.float64)
+    span = x.max(axis=(1, 2), keepdims=True) - low + eps
+    return ((x - low) / np.where(span > 0, span, 1.0)).astype(np.float32)
+
+
+@_step
 def zscore(x: Array, fs: float) -> Array:
     """Per lead: zero mean and unit deviation over the whole input; a constant lead becomes 0."""
     from .. import signal

@@ -107,8 +107,7 @@ class ECGFounder(Model):
         layer("dense", num_classes, WIDTHS[-1])
         return shapes
 
-    @classmethod
-    def adopt(cls, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    def adopt(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
         """Without the batch norms, which the published forward skips (``use_bn=False``)."""
         norms = {"first_bn", "bn1", "bn2", "bn3"}
         return {k: v for k, v in tensors.items() if norms.isdisjoint(k.split("."))}

@@ -136,7 +136,7 @@ class Shape(Builder):
         sizes : int or sequence of int
             Length of every part (the last may be shorter), or the lengths.
         """
-        name, where, node = self._begin("split", name, x)
+        _, where, node = self._begin("split", name, x)
         n = node.shape[self._axis(where, node, axis)]
         if isinstance(sizes, int):
             parts = [min(sizes, n - i) for i in range(0, n, max(1, sizes))]
@@ -146,7 +146,7 @@ class Shape(Builder):
             raise LayoutError(f"{where}: {sizes} does not split axis {axis} of {node.shape}")
         ends = np.cumsum(parts)
         return tuple(
-            self.slice(x, axis, int(end) - part, int(end), name=f"{name}_{i}")
+            self.slice(x, axis, int(end) - part, int(end), name=name and f"{name}_{i}")
             for i, (part, end) in enumerate(zip(parts, ends))
         )
 
