@@ -148,6 +148,7 @@ def load_model(
         return _load_bundled(name, system, card, variant)
     if card is not None:
         variant = {"network": card.best, **variant}
+    tensors: Mapping[str, Any]
     if isinstance(weights, str) and weights == "random":
         chosen = _variant(name, system, variant)
         tensors, source = random_tensors(system.expected(**chosen), seed), f"random, seed {seed}"
