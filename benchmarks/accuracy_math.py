@@ -53,8 +53,8 @@ def main() -> None:
         "function does not cancel; error: distance over max(1, value), everywhere. The bounds are "
         "those that `tests/test_nn_transcendentals.py` enforces. Below x = -87 sigmoid and SiLU "
         "are 0 where they should be denormal, as PyTorch's. NaN gives NaN. GELU is finite up to "
-        "the largest float and infinite at infinity; PyTorch's overflows from 1.7e38 on, which shows "
-        "below as inf, and is NaN at infinity.\n\n"
+        "the largest float and infinite at infinity; PyTorch's overflows from 1.7e38 on (inf "
+        "below) and is NaN at infinity.\n\n"
         "| function | instruction set | ULP over | largest ULP | largest error | ULP bound | "
         "error bound |\n|---|---|---|---|---|---|---|\n"
         + "\n".join(table)

@@ -2,8 +2,7 @@
  * docs/accuracy_transcendentals.md; bounds: tests/test_nn_transcendentals.py. NaN goes in and out,
  * infinities as the C library's functions, denormals come out of exp. */
 
-static inline vf vf_exp(vf x) {
-    const vf clamped = vf_min(vf_set1(89.0f), vf_max(vf_set1(-104.5f), x)); /* inf above, 0 below */
+static inline vf vf_exp_clamped(vf clamped) {
     const vf n = vf_round(vf_mul(clamped, vf_set1(1.44269504f)));
     vf r = vf_fnma(n, vf_set1(0.693359375f), clamped);
     r = vf_fnma(n, vf_set1(-2.12194440e-4f), r);
@@ -14,7 +13,16 @@ static inline vf vf_exp(vf x) {
     p = vf_fma(p, r, vf_set1(1.6666665459e-1f));
     p = vf_fma(p, r, vf_set1(5.0000001201e-1f));
     p = vf_add(vf_fma(vf_mul(r, r), p, r), vf_set1(1.0f));
-    return vf_where_nan(x, x, vf_ldexp(p, n));
+    return vf_ldexp(p, n);
+}
+
+static inline vf vf_exp(vf x) {
+    const vf clamped = vf_min(vf_set1(89.0f), vf_max(vf_set1(-104.5f), x)); /* inf above, 0 below */
+    return vf_where_nan(x, x, vf_exp_clamped(clamped));
+}
+
+static inline vf vf_exp_below(vf x) { /* the same numbers for x <= 0 and NaN */
+    return vf_exp_clamped(vf_max(vf_set1(-104.5f), x));
 }
 
 static inline vf vf_sigmoid(vf x) {

@@ -239,16 +239,42 @@ static void softmax(const float *x, float *out, size_t n) {
     }
 }
 
+/* Four chains of sums, so that the error of a long row stays small and no addition waits. */
+ALWAYS float row_sum(const float *x, size_t n, const vf mean, const int squares) {
+    vf sum[4] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
+    size_t i = 0;
+    for (; i + 4 * VF <= n; i += 4 * VF)
+#pragma GCC unroll 4
+        for (size_t c = 0; c < 4; c++) {
+            const vf v = vf_load(x + i + c * VF), y = vf_sub(v, mean);
+            sum[c] = squares ? vf_fma(y, y, sum[c]) : vf_add(sum[c], v);
+        }
+    for (; i < n; i += VF) {
+        const size_t m = n - i < VF ? n - i : VF;
+        const vf v = vf_load_n(x + i, m), y = vf_first(vf_sub(v, mean), m, vf_set1(0.0f));
+        sum[0] = squares ? vf_fma(y, y, sum[0]) : vf_add(sum[0], v);
+    }
+    return vf_sum(vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+}
+
 static void layer_norm(const float *x, const float *scale, const float *shift, float eps,
                        float *out, size_t n) {
-    double sum = 0.0, squares = 0.0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++) sum += (double)x[i];
-    const double mean = sum / (double)n;
-#pragma omp simd reduction(+ : squares)
-    for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-    const vf m = vf_set1((float)mean);
-    const vf inverse = vf_set1((float)(1.0 / __builtin_sqrt(squares / (double)n + (double)eps)));
+    const vf zero = vf_set1(0.0f);
+    /* the mean of what the first mean leaves makes up for its rounding */
+    const float first = row_sum(x, n, zero, 0) / (float)n;
+    float left = 0.0f;
+    {
+        const vf m = vf_set1(first);
+        vf sum = zero;
+        for (size_t i = 0; i < n; i += VF) {
+            const size_t k = n - i < VF ? n - i : VF;
+            sum = vf_add(sum, vf_first(vf_sub(vf_load_n(x + i, k), m), k, zero));
+        }
+        left = vf_sum(sum) / (float)n;
+    }
+    const vf m = vf_set1(first + left);
+    const float variance = row_sum(x, n, m, 1) / (float)n;
+    const vf inverse = vf_set1((float)(1.0 / __builtin_sqrt((double)variance + (double)eps)));
     for (size_t i = 0; i < n; i += VF) {
         const size_t k = n - i < VF ? n - i : VF;
         const vf y = vf_mul(vf_sub(vf_load_n(x + i, k), m), inverse);
