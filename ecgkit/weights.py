@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _atomic, _torch
 from ._typing import Array
-from .errors import WeightsError
+from .errors import FormatError, WeightsError
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "net", "network")
 _TRAINING = {
@@ -71,8 +71,8 @@ def read(
     sha256 : str, optional
         Hexadecimal digest that the file must have.
     mmap : bool
-        Map the file instead of reading it. Values then come from the disk when they are used; the
-        file must not change meanwhile. safetensors files are always read.
+        Map the file instead of reading it: values come from the disk when they are used, and cost
+        no memory of their own beside a compiled network. The file must not change meanwhile.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def read(
     if not _torch.looks_like(data[:4]):
         if container:
             raise WeightsError(f"{file}: a safetensors file has no container {container!r}")
-        return _parse(bytes(data), str(file))
+        return _parse(data, str(file))
     torch_file = _open_torch(file, data)
     found = _containers(torch_file.root)
     chosen = _choose(found, container, file, torch_file)
@@ -125,7 +125,7 @@ def inspect(path: str | os.PathLike[str]) -> WeightsInfo:
         }
     else:
         form, refused = "safetensors", ()
-        sizes = {"": [a.size for a in _parse(bytes(data), str(file)).values()]}
+        sizes = {"": [a.size for a in _parse(data, str(file)).values()]}
     containers = tuple((name, len(n), sum(n)) for name, n in sizes.items())
     return WeightsInfo(form, hashlib.sha256(data).hexdigest(), len(data), containers, refused)
 
@@ -227,17 +227,25 @@ def unwrap(given: Mapping[str, Array], expected: Collection[str]) -> dict[str, A
     return keys if wanted & keys.keys() else dict(given)
 
 
-def _parse(data: bytes, source: str) -> dict[str, Array]:
-    from safetensors import SafetensorError, deserialize
+def _parse(data: memoryview, source: str) -> dict[str, Array]:
+    """Views of the file's bytes, by name."""
+    from .lora._safetensors import parse_header
 
+    length = int.from_bytes(data[:8], "little")
     try:
-        tensors = deserialize(data)
-    except SafetensorError as error:
+        if len(data) < 8 or length > len(data) - 8:
+            raise FormatError("it is cut off, or no safetensors file")
+        start = 8 + length
+        tensors, _ = parse_header(bytes(data[8:start]), len(data) - start, "its header")
+    except FormatError as error:
         raise WeightsError(
             f"{source}: not a whole .safetensors file ({len(data)} bytes: {error}), nor one that "
             "torch.save wrote; fetch or convert it again"
         ) from None
-    return {name: _array(name, entry, source) for name, entry in tensors}
+    return {
+        name: _array(name, t.dtype, t.shape, data[start + t.begin : start + t.end], source)
+        for name, t in tensors.items()
+    }
 
 
 _DTYPES = {
@@ -246,8 +254,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def _array(name: str, entry: Mapping, source: str) -> Array:
-    kind, shape, raw = entry["dtype"], entry["shape"], entry["data"]
+def _array(name: str, kind: str, shape: tuple[int, ...], raw: memoryview, source: str) -> Array:
     if kind == "BF16":
         wide = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
         return wide.view(np.float32).reshape(shape)

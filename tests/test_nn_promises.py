@@ -5,6 +5,8 @@ import mmap
 import multiprocessing
 import pickle
 import resource
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -136,6 +138,39 @@ def test_read_only_weights_are_taken_as_they_lie(tmp_path):
     p = ek.nn.Program("p")
     p.output(p.conv1d(p.input("x", (30, 20)), view))
     assert not np.shares_memory(p._nodes[1].weights["weight"], own)
+
+
+LOADED = """
+import sys
+import numpy as np
+import ecgkit as ek
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+def describe(weights):
+    p = ek.nn.Program("loaded")
+    h = p.input("x", (256, 100))
+    for name in sorted(weights):
+        h = p.relu(p.conv1d(h, weights[name], padding=4))
+    p.output(p.mean(h, -1))
+    return p.compile()
+x = np.ones((1, 256, 100), np.float32)
+describe({"a": np.zeros((256, 256, 9), np.float32)})(x)
+before = resident()
+program = describe(ek.weights.read(sys.argv[1], mmap=True))
+program(x)
+print(resident() - before, program.arena_nbytes)
+"""
+
+
+def test_a_loaded_network_takes_its_weights_once(tmp_path):
+    path = tmp_path / "w.safetensors"
+    weights = {f"w{i:02}": numbers(256, 256, 9, seed=i, scale=0.02) for i in range(20)}
+    ek.weights.save(path, weights)
+    run = subprocess.run(
+        [sys.executable, "-c", LOADED, str(path)], capture_output=True, text=True, check=True
+    )
+    grown, arena = map(int, run.stdout.split())
+    assert grown <= 1.3 * sum(w.nbytes for w in weights.values()) + arena
 
 
 @pytest.mark.parametrize("threads", [1, 2])

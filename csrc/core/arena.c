@@ -22,9 +22,11 @@ struct ek_arena {
 void *ek_aligned_alloc(size_t bytes) {
     if (bytes > SIZE_MAX / 2) return NULL;
     const size_t align = bytes >= HUGE_PAGE ? (size_t)HUGE_PAGE : (size_t)ALIGN;
-    const size_t size = (bytes + align - 1) / align * align;
-    void *p = aligned_alloc(align, size ? size : align);
-    if (p != NULL && align == HUGE_PAGE) (void)madvise(p, size, MADV_HUGEPAGE);
+    const size_t size = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    void *p;
+    if (posix_memalign(&p, align, size ? size : align) != 0) return NULL;
+    if (align == HUGE_PAGE) /* whole ones alone: the rest would take a huge page of its own */
+        (void)madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return p;
 }
 

@@ -156,7 +156,7 @@ def load_model(
         if isinstance(weights, Mapping):
             tensors, source = weights, "from a mapping"
         else:
-            tensors, source = _weights.read(weights), f"from {Path(weights).name}"
+            tensors, source = _weights.read(weights, mmap=True), f"from {Path(weights).name}"
         chosen = _variant(name, system, {**system.infer(tensors), **variant})
     return system(tensors, chosen, system.contract_of(**chosen), system.bare_card(), source)
 

@@ -1,8 +1,10 @@
 """A compiled network: immutable, shared freely between threads, run in C."""
 
+import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +67,7 @@ class CompiledProgram:
         plan = self._planner(self._nodes, outputs, _core.nn_width())
         block = _block(plan)
         capsule = _core.nn_new(tuple(plan.bufs), plan.slots, block, tuple(plan.steps))
+        _let_go(self._nodes)
         shapes = tuple(self._nodes[i].shape for _, i in outputs)
         return _Engine(capsule, tuple(plan.rows), shapes, tuple(name for name, _ in outputs))
 
@@ -378,6 +381,19 @@ class Profile:
         )
         head = f"{self.name}, {self.n} samples, one thread, peak {self.peak:.0f} GFLOP/s"
         return f"{head}\n{table(rows)}"
+
+
+def _let_go(nodes: tuple[Node, ...]) -> None:
+    """Weights that lie in a mapped file are packed now: their pages need not stay in memory."""
+    seen: set[int] = set()
+    for weight in (w for n in nodes for w in n.weights.values()):
+        base: Any = weight
+        while isinstance(base, np.ndarray):
+            base = base.base
+        held = base.obj if isinstance(base, memoryview) else base
+        if isinstance(held, mmap.mmap) and id(held) not in seen:
+            seen.add(id(held))
+            held.madvise(mmap.MADV_DONTNEED)
 
 
 def _list(shape: Sequence[int]) -> str:
