@@ -56,7 +56,7 @@ def winograd(x, w, bias, act=None, residual=False):
     """A program whose only step is one convolution; where its kernel is Winograd's."""
     p = ek.nn.Program("line")
     t = p.input("x", x.shape[1:])
-    h = p.conv1d(t, w, bias, padding=1)
+    h = p.conv1d(t, w, bias, padding=w.shape[-1] // 2)
     h = p.add(h, t) if residual else h
     p.output(p.activation(h, act) if act else h)
     program = p.compile()
@@ -64,18 +64,18 @@ def winograd(x, w, bias, act=None, residual=False):
     return program
 
 
-@pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("act", [None, "relu", "silu"])
+@pytest.mark.parametrize(("act", "residual"), [(None, False), ("relu", True), ("silu", True)])
 @pytest.mark.parametrize(("channels", "length"), [(32, 4), (40, 5), (64, 62), (100, 301)])
-def test_three_taps_in_time_by_winograd(isa, channels, length, act, residual):
+@pytest.mark.parametrize("taps", [3, 5])
+def test_taps_in_time_by_winograd(isa, taps, channels, length, act, residual):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, channels, length)).astype(np.float32)
-    w = (rng.normal(size=(channels, channels, 3)) / np.sqrt(3 * channels)).astype(np.float32)
+    w = (rng.normal(size=(channels, channels, taps)) / np.sqrt(taps * channels)).astype(np.float32)
     b = rng.normal(size=channels).astype(np.float32)
 
     def theirs(dtype):
         x_, w_, b_ = (torch.tensor(a, dtype=dtype) for a in (x, w, b))
-        y = F.conv1d(x_, w_, b_, padding=1)
+        y = F.conv1d(x_, w_, b_, padding=taps // 2)
         y = y + x_ if residual else y
         return (getattr(F, act)(y) if act else y).numpy()
 
@@ -88,13 +88,14 @@ def test_three_taps_in_time_by_winograd(isa, channels, length, act, residual):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", [0, 7, 20])
-def test_infinities_stay_in_their_windows_of_three_taps(isa, bad, at):
+@pytest.mark.parametrize("taps", [3, 5])
+def test_infinities_stay_in_their_windows_in_time(isa, taps, bad, at):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 33, 21)).astype(np.float32)
-    w = rng.normal(size=(48, 33, 3)).astype(np.float32)
+    w = rng.normal(size=(48, 33, taps)).astype(np.float32)
     x[0, 5, at] = bad
     got = winograd(x, w, np.zeros(48, np.float32))(x)
-    want = F.conv1d(torch.from_numpy(x), torch.from_numpy(w), padding=1).numpy()
+    want = F.conv1d(torch.from_numpy(x), torch.from_numpy(w), padding=taps // 2).numpy()
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
     np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
     fine = np.isfinite(want)

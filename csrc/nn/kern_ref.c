@@ -113,17 +113,13 @@ static void wino_out(const ek_wino_out *o) {
         }
 }
 
-/* F(2, 3) or F(4, 3) at 0, +-A, +-B and infinity. */
+/* F(2, 5) or F(4, 3) at 0, +-A, +-B and infinity. */
 static void wino_line_in(size_t outputs, const float *x, size_t n, float *v, size_t point) {
     const float a = (float)EK_WINO_A, b = (float)EK_WINO_B, a2 = a * a, b2 = b * b;
     for (size_t t = 0; t < n; t++)
         for (size_t l = 0; l < EK_LANES; l++) {
             const float *p = x + outputs * t * EK_LANES + l;
             float *o = v + t * EK_LANES + l;
-            if (outputs == 2) {
-                wino_line(p, EK_LANES, o, point);
-                continue;
-            }
             float d[6];
             for (size_t j = 0; j < 6; j++) d[j] = p[j * EK_LANES];
             o[0] = a2 * b2 * d[0] - (a2 + b2) * d[2] + d[4];
@@ -140,18 +136,14 @@ static void wino_line_out(size_t outputs, const ek_wino_out *o) {
     for (size_t t = 0; t < o->n; t++)
         for (size_t l = 0; l < EK_LANES; l++) {
             float m[6], y[4];
-            for (size_t j = 0; j < outputs + 2; j++) m[j] = o->m[t * o->tile + l + j * o->point];
-            if (outputs == 2) {
-                y[0] = m[0] + m[1] + m[2];
-                y[1] = m[1] - m[2] - m[3];
-            } else {
-                const float even_a = m[1] + m[2], odd_a = m[1] - m[2];
-                const float even_b = m[3] + m[4], odd_b = m[3] - m[4];
-                y[0] = m[0] + even_a + even_b;
-                y[1] = a * odd_a + b * odd_b;
-                y[2] = a * a * even_a + b * b * even_b;
-                y[3] = a * a * a * odd_a + b * b * b * odd_b + m[5];
-            }
+            for (size_t j = 0; j < 6; j++) m[j] = o->m[t * o->tile + l + j * o->point];
+            const float even_a = m[1] + m[2], odd_a = m[1] - m[2];
+            const float even_b = m[3] + m[4], odd_b = m[3] - m[4];
+            y[0] = m[0] + even_a + even_b;
+            y[1] = a * odd_a + b * odd_b;
+            y[2] = a * a * even_a + b * b * even_b;
+            y[3] = a * a * a * odd_a + b * b * b * odd_b;
+            y[outputs - 1] += m[5];
             for (size_t x = 0; x < outputs && outputs * t + x < o->columns; x++) {
                 const size_t at = (outputs * t + x) * EK_LANES + l;
                 float sum = y[x] + o->bias[l];

@@ -94,8 +94,8 @@ static inline size_t ek_recur_at(size_t hidden, size_t columns, size_t width, si
     return (begin * hidden + k * wide) * width + j - begin * width;
 }
 
-/* F(4, 3) evaluates at 0, +-A, +-B and infinity: of the pairs tried those whose rounding errors
- * come out smallest, and whose squares are exact. */
+/* F(4, 3) and F(2, 5) evaluate at 0, +-A, +-B and infinity: of the pairs tried those whose rounding
+ * errors come out smallest, and whose squares are exact. */
 #define EK_WINO_A 0.75
 #define EK_WINO_B 1.5
 
@@ -154,7 +154,7 @@ typedef struct {
     void (*attn_row)(const ek_attn_row *r);
     /* n <= width rows of d floats -> out[c*pitch + row], zeros from n to width */
     void (*attn_turn)(const float *const *rows, size_t n, size_t d, float *out, size_t pitch);
-    /* Winograd along one row: tiles of 2 outputs from 4 points or 4 from 6 */
+    /* Winograd along one row: tiles of 2 outputs of 5 taps or 4 of 3, both from 6 points */
     void (*wino_line_in)(size_t outputs, const float *x, size_t n, float *v, size_t point);
     void (*wino_line_out)(size_t outputs, const ek_wino_out *o);
     /* n groups of 16: the larger of groups 2i and 2i + 1 of x, NaN before all */

@@ -1,10 +1,11 @@
-/* Convolutions of stride 1 and three taps an axis by Winograd: F(2x2, 3x3) has 16 products for 4
- * outputs of 9 taps, F(2, 3) along a row 4 for 2 outputs of 3 taps, F(4, 3) 6 for 4. Errors against
- * float64 (tests/test_nn_networks.py): as the direct sum's for the first two, whose sums are
- * shorter; less than twice as large for F(4, 3).
+/* Convolutions of stride 1 by Winograd: F(2x2, 3x3) has 16 products for 4 outputs of 9 taps; along
+ * a row F(4, 3) has 6 for 4 outputs of 3 taps and F(2, 5) 6 for 2 of 5. Errors against float64
+ * (tests/test_nn_networks.py): as the direct sum's for the first, whose sums are shorter; less than
+ * twice as large for the other two.
  *   winograd  bufs in, out, [res]   ints form top left act   reals act parameter   arrays weight
- *             (cout, cin, 3, 3) or (cout, cin, 3), bias (cout); all blocked; the input's border
- *             reaches the last whole tile   form 0: F(2x2, 3x3), 1: F(2, 3), 2: F(4, 3)
+ *             (cout, cin, 3, 3), (cout, cin, 5) or (cout, cin, 3), bias (cout); all blocked; the
+ *             input's border reaches the last whole tile
+ *             form 0: F(2x2, 3x3), 1: F(2, 5), 2: F(4, 3)
  * A unit is a chunk of tiles: their input patches are transformed into (points, blocks, tiles, 16),
  * multiplied by the transformed weights panel by panel, and the results transformed back while they
  * are in the cache. */
@@ -14,17 +15,17 @@
 
 enum { PATCH_BYTES = 512 << 10, LINE_BYTES = 256 << 10, MAX_POINTS = 16 };
 
-/* What a tile is: its products, its outputs, the rows of its kernel. */
+/* What a tile is: its products, its outputs, its kernel's rows and the taps of each. */
 typedef struct {
-    size_t points, rows, columns, kernel_rows;
+    size_t points, rows, columns, kernel_rows, taps;
 } wino_form;
 
 static const wino_form FORMS[] = {
-    {16, 2, 2, 3},
-    {4,  1, 2, 1},
-    {6,  1, 4, 1},
+    {16, 2, 2, 3, 3},
+    {6,  1, 2, 1, 5},
+    {6,  1, 4, 1, 3},
 };
-enum { SQUARE, LINE2, LINE4 };
+enum { SQUARE, FIVE, THREE };
 
 typedef struct {
     wino_form form;
@@ -35,47 +36,67 @@ typedef struct {
     float values[];      /* 32 zeros, bias per panel, weights (panel, point, cin, width of panel) */
 } wino_data;
 
-/* F(4, 3) evaluates at 0, +-EK_WINO_A, +-EK_WINO_B and infinity (nn_kern.h). */
+/* The line forms evaluate at 0, +-A, +-B and infinity (nn_kern.h); FA and FB are the products of
+ * the differences of +-A and +-B from the other points. */
 static const double A = EK_WINO_A, B = EK_WINO_B;
+static const double A2 = EK_WINO_A * EK_WINO_A, B2 = EK_WINO_B * EK_WINO_B;
+#define FA (2 * A2 * (A2 - B2))
+#define FB (2 * B2 * (B2 - A2))
 
-/* Three taps -> points, in double. */
-static void transform_line(size_t kind, double a, double b, double c, double *u) {
-    if (kind == LINE4) {
-        const double fa = 2 * A * A * (A * A - B * B), fb = 2 * B * B * (B * B - A * A);
-        u[0] = a / (A * A * B * B);
-        u[1] = (a + A * b + A * A * c) / fa;
-        u[2] = (a - A * b + A * A * c) / fa;
-        u[3] = (a + B * b + B * B * c) / fb;
-        u[4] = (a - B * b + B * B * c) / fb;
-        u[5] = c;
-        return;
-    }
+/* F(2, 3) of three taps, `step` apart: the square form's rows and columns. */
+static void transform_three(const double *g, size_t step, double *u) {
+    const double a = g[0], b = g[step], c = g[2 * step];
     u[0] = a;
     u[1] = 0.5 * (a + b + c);
     u[2] = 0.5 * (a - b + c);
     u[3] = c;
 }
 
-/* Points of a line, `step` apart -> its three taps, to the last digit or so. */
-static void line_taps(size_t kind, const float *u, size_t step, float *g) {
-    const size_t last = FORMS[kind == LINE4 ? LINE4 : LINE2].points - 1;
-    const float outer = kind == LINE4 ? (float)(A * A * B * B) : 1.0f;
-    const float middle = kind == LINE4 ? (float)(A * (A * A - B * B)) : 1.0f;
-    g[0] = u[0] * outer;
-    g[1] = (u[step] - u[2 * step]) * middle;
-    g[2] = u[last * step];
-}
-
-static void transform_weight(size_t kind, const float *g, double *u) {
-    if (kind != SQUARE) {
-        transform_line(kind, (double)g[0], (double)g[1], (double)g[2], u);
+static void transform_weight(size_t kind, const float *weight, double *u) {
+    double g[9];
+    const size_t taps = FORMS[kind].taps;
+    for (size_t i = 0; i < taps * FORMS[kind].kernel_rows; i++) g[i] = (double)weight[i];
+    if (kind == SQUARE) {
+        double half[12]; /* G g G^T, columns first */
+        for (size_t j = 0; j < 3; j++) transform_three(g + j, 3, half + 4 * j);
+        for (size_t i = 0; i < 4; i++) transform_three(half + i, 4, u + 4 * i);
         return;
     }
-    double half[3][4]; /* G g G^T, columns first */
-    for (size_t j = 0; j < 3; j++)
-        transform_line(kind, (double)g[j], (double)g[3 + j], (double)g[6 + j], half[j]);
-    for (size_t i = 0; i < 4; i++)
-        transform_line(kind, half[0][i], half[1][i], half[2][i], u + 4 * i);
+    const double at[] = {0, A, -A, B, -B}, over[] = {A2 * B2, FA, FA, FB, FB};
+    for (size_t p = 0; p < 5; p++) {
+        u[p] = 0;
+        for (size_t i = taps; i-- > 0;) u[p] = u[p] * at[p] + g[i];
+        u[p] /= over[p];
+    }
+    u[5] = g[taps - 1];
+}
+
+/* Taps from their points, `step` apart, to the last digit or so. */
+static void taps_of(size_t kind, const float *u, size_t step, double *g) {
+    double p[MAX_POINTS];
+    for (size_t i = 0; i < FORMS[kind].points; i++) p[i] = (double)u[i * step];
+    if (kind == SQUARE) {
+        for (size_t i = 0; i < 3; i++) {
+            const double *row = p + (i == 2 ? 12 : 4 * i), *next = i == 1 ? row + 4 : NULL;
+            double q[4];
+            for (size_t j = 0; j < 4; j++) q[j] = next ? row[j] - next[j] : row[j];
+            g[3 * i] = q[0];
+            g[3 * i + 1] = q[1] - q[2];
+            g[3 * i + 2] = q[3];
+        }
+        return;
+    }
+    const double odd_a = (p[1] - p[2]) * FA / (2 * A), odd_b = (p[3] - p[4]) * FB / (2 * B);
+    g[0] = p[0] * A2 * B2;
+    if (kind == THREE) {
+        g[1] = odd_a;
+        g[2] = p[5];
+        return;
+    }
+    g[4] = p[5];
+    g[3] = (odd_b - odd_a) / (B2 - A2);
+    g[1] = odd_a - A2 * g[3];
+    g[2] = ((p[1] + p[2]) * FA / 2 - g[0] - A2 * A2 * g[4]) / A2;
 }
 
 static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
@@ -84,7 +105,7 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
     if (in == NULL || out == NULL || in->lanes != EK_LANES || out->lanes != EK_LANES ||
         in->items != out->items)
         return EK_EVALUE;
-    if (a->ints[0] < SQUARE || a->ints[0] > LINE4 || a->ints[1] < 0 || a->ints[2] < 0 ||
+    if (a->ints[0] < SQUARE || a->ints[0] > THREE || a->ints[1] < 0 || a->ints[2] < 0 ||
         a->ints[3] < 0 || a->ints[3] >= EK_ACT_COUNT || out->h == 0 || out->w == 0)
         return EK_EVALUE;
     if (res != NULL && (res->lanes != EK_LANES || res->c != out->c || res->h != out->h ||
@@ -98,10 +119,10 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
     const size_t tiles_y = ek_nn_ceil(out->h, f.rows), tiles_x = ek_nn_ceil(out->w, f.columns);
     if (top > in->top || left > in->left ||
         f.rows * tiles_y + f.kernel_rows - 1 > top + in->h + in->bottom ||
-        f.columns * tiles_x + 2 > left + in->w + in->right)
+        f.columns * tiles_x + f.taps - 1 > left + in->w + in->right)
         return EK_EVALUE;
     size_t weights, floats;
-    const size_t taps = 3 * f.kernel_rows;
+    const size_t taps = f.taps * f.kernel_rows;
     if (__builtin_mul_overflow(cin, cout, &weights) || a->lengths[0] != taps * weights ||
         a->lengths[1] != cout || __builtin_mul_overflow(cin * f.points, panels * wide, &floats))
         return EK_EVALUE;
@@ -141,10 +162,10 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
     return EK_OK;
 }
 
-/* Terms of a product that are summed in one chain. Chains of 16 keep F(4, 3) within twice the error
- * of PyTorch's direct sum; with many channels its own chains are long. */
+/* Terms of a product that are summed in one chain. Chains of 16 keep the line forms within twice
+ * the error of PyTorch's direct sum; with many channels its own chains are long. */
 static size_t stretch(const wino_data *d) {
-    return d->kind != LINE4 ? 64 : d->cin < 512 ? 16 : 32;
+    return d->kind == SQUARE ? 64 : d->cin < 512 ? 16 : 32;
 }
 
 typedef struct {
@@ -214,29 +235,13 @@ static void gather(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t
     }
 }
 
-/* The taps of one channel pair from its transformed weights. */
-static void taps_of(const wino_data *d, const float *u, float *g) {
-    const size_t point = d->cin * ((d->weight - d->bias) / d->panels); /* cin x panel's width */
-    if (d->kind != SQUARE) {
-        line_taps(d->kind, u, point, g);
-        return;
-    }
-    float half[4][3];
-    for (size_t i = 0; i < 4; i++) line_taps(d->kind, u + 4 * i * point, point, half[i]);
-    for (size_t i = 0; i < 3; i++) {
-        g[i] = half[0][i];
-        g[3 + i] = half[1][i] - half[2][i];
-        g[6 + i] = half[3][i];
-    }
-}
-
 /* One tile again, directly. `j`: the block's first column in its panel. */
 static void mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size_t t, size_t panel,
                  size_t j, const ek_wino_out *o) {
     const wino_data *d = s->data;
     const ek_nn_buf *in = s->buf[0];
     const size_t wide = 2 * s->isa->width, lanes = wide - j < EK_LANES ? wide - j : EK_LANES;
-    const size_t tile = d->form.columns;
+    const size_t tile = d->form.columns, taps = d->form.taps;
     const float *x = patch(s, c, r, t);
     for (size_t y = 0; y < o->rows; y++)
         for (size_t k = 0; k < tile && tile * t + k < o->columns; k++)
@@ -245,13 +250,12 @@ static void mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size
                 for (size_t ch = 0; ch < d->cin; ch++) {
                     const float *p = x + ch / EK_LANES * in->plane + ch % EK_LANES + y * in->pitch +
                                      k * EK_LANES;
-                    float g[9];
-                    taps_of(d,
-                            d->values + d->weight + (panel * d->form.points * d->cin + ch) * wide +
-                                j + l,
-                            g);
-                    for (size_t i = 0; i < 3 * d->form.kernel_rows; i++)
-                        sum += (double)g[i] * (double)p[i / 3 * in->pitch + i % 3 * EK_LANES];
+                    const float *u = d->values + d->weight +
+                                     (panel * d->form.points * d->cin + ch) * wide + j + l;
+                    double g[9];
+                    taps_of(d->kind, u, d->cin * wide, g);
+                    for (size_t i = 0; i < taps * d->form.kernel_rows; i++)
+                        sum += g[i] * (double)p[i / taps * in->pitch + i % taps * EK_LANES];
                 }
                 const size_t column = tile * t + k;
                 float v = (float)sum;

@@ -69,8 +69,8 @@ static void wino_out(const ek_wino_out *o) {
         }
 }
 
-/* B^T of F(4, 3): even and odd parts of the four middle points are shared. */
-ALWAYS void wino_line4(const vf *d, vf *out) {
+/* B^T of F(4, 3) and F(2, 5): even and odd parts of the four middle points are shared. */
+ALWAYS void wino_six(const vf *d, vf *out) {
     const double aa = EK_WINO_A * EK_WINO_A, bb = EK_WINO_B * EK_WINO_B;
     const vf a = vf_set1((float)EK_WINO_A), b = vf_set1((float)EK_WINO_B);
     const vf a2 = vf_set1((float)aa), b2 = vf_set1((float)bb);
@@ -91,19 +91,11 @@ static void wino_line_in(size_t outputs, const float *x, size_t n, float *v, siz
             const float *p = x + outputs * t * EK_LANES + h * VF;
             float *o = v + t * EK_LANES + h * VF;
             vf d[6], out[6];
-            if (outputs == 2) {
-#pragma GCC unroll 4
-                for (size_t j = 0; j < 4; j++) d[j] = vf_load(p + j * EK_LANES);
-                wino_line(d, out);
-#pragma GCC unroll 4
-                for (size_t j = 0; j < 4; j++) vf_store(o + j * point, out[j]);
-            } else {
 #pragma GCC unroll 6
-                for (size_t j = 0; j < 6; j++) d[j] = vf_load(p + j * EK_LANES);
-                wino_line4(d, out);
+            for (size_t j = 0; j < 6; j++) d[j] = vf_load(p + j * EK_LANES);
+            wino_six(d, out);
 #pragma GCC unroll 6
-                for (size_t j = 0; j < 6; j++) vf_store(o + j * point, out[j]);
-            }
+            for (size_t j = 0; j < 6; j++) vf_store(o + j * point, out[j]);
         }
 }
 
@@ -114,27 +106,25 @@ static void wino_line_out(size_t outputs, const ek_wino_out *o) {
         const vf bias = vf_load(o->bias + h * VF);
         for (size_t t = 0; t < o->n; t++) {
             const float *p = o->m + t * o->tile + h * VF;
-            vf m[6], y[4], sum;
-            if (outputs == 2) {
-#pragma GCC unroll 4
-                for (size_t j = 0; j < 4; j++) m[j] = vf_load(p + j * o->point);
-                y[0] = vf_add(vf_add(vf_add(m[1], m[2]), m[0]), bias);
-                y[1] = vf_add(vf_sub(vf_sub(m[1], m[2]), m[3]), bias);
-                sum = vf_add(y[0], y[1]);
-                wino_put(o, 0, 2 * t, h * VF, y[0]);
-                wino_put(o, 0, 2 * t + 1, h * VF, y[1]);
-            } else {
+            vf m[6];
 #pragma GCC unroll 6
-                for (size_t j = 0; j < 6; j++) m[j] = vf_load(p + j * o->point);
-                const vf even_a = vf_add(m[1], m[2]), odd_a = vf_sub(m[1], m[2]);
-                const vf even_b = vf_add(m[3], m[4]), odd_b = vf_sub(m[3], m[4]);
-                y[0] = vf_add(vf_add(vf_add(even_a, even_b), m[0]), bias);
-                y[1] = vf_fma(b, odd_b, vf_fma(a, odd_a, bias));
-                y[2] = vf_fma(b2, even_b, vf_fma(a2, even_a, bias));
-                y[3] = vf_add(vf_fma(b3, odd_b, vf_fma(a3, odd_a, m[5])), bias);
-                sum = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
-#pragma GCC unroll 4
-                for (size_t j = 0; j < 4; j++) wino_put(o, 0, 4 * t + j, h * VF, y[j]);
+            for (size_t j = 0; j < 6; j++) m[j] = vf_load(p + j * o->point);
+            const vf even_a = vf_add(m[1], m[2]), odd_a = vf_sub(m[1], m[2]);
+            const vf even_b = vf_add(m[3], m[4]), odd_b = vf_sub(m[3], m[4]);
+            const vf y0 = vf_add(vf_add(vf_add(even_a, even_b), m[0]), bias);
+            vf y1 = vf_fma(b, odd_b, vf_fma(a, odd_a, bias)), sum;
+            wino_put(o, 0, outputs * t, h * VF, y0);
+            if (outputs == 2) {
+                y1 = vf_add(y1, m[5]);
+                wino_put(o, 0, 2 * t + 1, h * VF, y1);
+                sum = vf_add(y0, y1);
+            } else {
+                const vf y2 = vf_fma(b2, even_b, vf_fma(a2, even_a, bias));
+                const vf y3 = vf_add(vf_fma(b3, odd_b, vf_fma(a3, odd_a, m[5])), bias);
+                wino_put(o, 0, 4 * t + 1, h * VF, y1);
+                wino_put(o, 0, 4 * t + 2, h * VF, y2);
+                wino_put(o, 0, 4 * t + 3, h * VF, y3);
+                sum = vf_add(vf_add(y0, y1), vf_add(y2, y3));
             }
             o->bad[t] |= (unsigned char)vf_any_nan(vf_sub(sum, sum)); /* NaN or infinity */
         }

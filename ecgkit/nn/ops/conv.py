@@ -117,8 +117,8 @@ def _live(w, pads, size, out, stride, dilation):
 
 
 # Winograd's forms: rows and columns of an output tile, as csrc/nn/op_winograd.c numbers them.
-_SQUARE, _LINE2, _LINE4 = range(3)
-_TILES = {_SQUARE: (2, 2), _LINE2: (1, 2), _LINE4: (1, 4)}
+_SQUARE, _FIVE, _THREE = range(3)
+_TILES = {_SQUARE: (2, 2), _FIVE: (1, 2), _THREE: (1, 4)}
 # The square form's transformed weights are 16/9 of the plain ones: only where they stay in the
 # cache.
 _WINOGRAD_WEIGHTS = 16 * 256 * 256
@@ -133,7 +133,9 @@ def winograd_form(n: Node) -> int | None:
     if kernel == [3, 3]:
         fits = 16 * cin * cout <= _WINOGRAD_WEIGHTS and n.shape[-2] >= 4
         return _SQUARE if fits else None
-    return _LINE4 if kernel in ([3], [1, 3]) else None
+    if kernel[:-1] not in ([], [1]):
+        return None
+    return {3: _THREE, 5: _FIVE}.get(kernel[-1])
 
 
 def conv_kind(n: Node) -> str:
