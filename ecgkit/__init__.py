@@ -34,7 +34,7 @@ __version__ = "0.1.0"
 # Loaded on first use, so that `import ecgkit` stays fast.
 _MODULES = {
     "datasets", "evaluate", "explain", "fft", "io", "lora", "metrics", "models", "nn", "plot",
-    "report", "signal", "synth", "train", "wavelet", "weights",
+    "proto", "report", "signal", "synth", "train", "wavelet", "weights",
 }  # fmt: skip
 _NAMES = {
     "Record": "record",

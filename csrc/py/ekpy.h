@@ -87,7 +87,7 @@ extern PyMethodDef ekpy_metric_methods[], ekpy_metric_decisions_methods[],
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
 extern PyMethodDef ekpy_waves_methods[], ekpy_hrv_methods[];
 extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
-extern PyMethodDef ekpy_lora_methods[];
+extern PyMethodDef ekpy_lora_methods[], ekpy_proto_methods[];
 extern PyMethodDef ekpy_core_methods[], ekpy_dsp_methods[], ekpy_wavelet_methods[],
     ekpy_nn_methods[], ekpy_io_methods[];
 

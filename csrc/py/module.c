@@ -24,7 +24,8 @@ static int exec_module(PyObject *mod) {
                                    ekpy_metric_curve_methods,
                                    ekpy_metric_gaussian_methods,
                                    ekpy_metric_signal_methods,
-                                   ekpy_lora_methods};
+                                   ekpy_lora_methods,
+                                   ekpy_proto_methods};
     if (import_numpy() < 0) return -1;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(mod, tables[i]) < 0) return -1;
