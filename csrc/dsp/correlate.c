@@ -12,14 +12,26 @@ typedef struct {
     const ek_fft_plan *forward, *backward;
 } correlate_job;
 
+/* Sum of x - from, or of its squares; eight sums side by side, in the same order everywhere. */
+static double sum_of(const double *x, size_t t, double from, int square) {
+    double s[8] = {0.0}, rest = 0.0;
+    size_t i = 0;
+    for (; i + 8 <= t; i += 8)
+        for (size_t k = 0; k < 8; k++) {
+            const double d = x[i + k] - from;
+            s[k] += square ? d * d : d;
+        }
+    for (; i < t; i++) rest += square ? (x[i] - from) * (x[i] - from) : x[i] - from;
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) + rest;
+}
+
 /* to (size) = the row, centred and scaled to unit power if asked, then zeros; a constant row
  * becomes 0. */
 static void prepare(const double *x, size_t t, size_t size, int normalize, double *to) {
     double mean = 0.0, power = 0.0, scale = 1.0;
     if (normalize) {
-        for (size_t i = 0; i < t; i++) mean += x[i];
-        mean /= (double)t;
-        for (size_t i = 0; i < t; i++) power += (x[i] - mean) * (x[i] - mean);
+        mean = sum_of(x, t, 0.0, 0) / (double)t;
+        power = sum_of(x, t, mean, 1);
         scale = power > 0.0 || isnan(power) ? 1.0 / sqrt(power) : 0.0;
     }
     for (size_t i = 0; i < t; i++) to[i] = (x[i] - mean) * scale;
