@@ -47,13 +47,16 @@ def to_millivolt(unit: str) -> float:
 def check_fs(fs: float | None, what: str = "fs") -> float:
     """A sampling rate in Hz as a float, or a :class:`RateError` that says what is wrong."""
     try:
-        value = float(fs)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise RateError(
-            f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}"
-        ) from None
+        value = np.nan if isinstance(fs, (bool, np.bool_)) else float(fs)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        value = np.nan
     if not (np.isfinite(value) and value > 0):
         raise RateError(f"{what} (sampling rate in Hz) must be a positive number, got {fs!r}")
+    if not 1e-6 <= value <= 1e9:
+        raise RateError(
+            f"{what} (sampling rate in Hz) must be between 1e-6 and 1e9, got {fs!r}: "
+            "seconds, or counts, in its place?"
+        )
     return value
 
 

@@ -26,15 +26,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from . import _atomic
 from ._config import _core
+from ._speaking import speaking_as
 from ._typing import Array, ArrayLike
 from .errors import LayoutError, RateError
 from .record import check_fs
+from .signal._arguments import real_array
 
 __all__ = [
     "cwt",
@@ -49,9 +52,7 @@ __all__ = [
 def _checked(name: str, fs: float, freqs: ArrayLike, w0: float) -> tuple[float, Array]:
     """Rate and frequencies, or an error that names what is wrong with them."""
     rate = check_fs(fs)
-    array = np.asarray(freqs)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: freqs must hold real numbers, got dtype {array.dtype}")
+    array = real_array(freqs, name, "freqs")
     if array.ndim != 1 or array.size == 0:
         raise LayoutError(
             f"{name}: freqs must be a non-empty sequence of frequencies in Hz, "
@@ -65,8 +66,15 @@ def _checked(name: str, fs: float, freqs: ArrayLike, w0: float) -> tuple[float, 
             f"{name}: freqs go up to {array[-1]:g} Hz, but fs={rate:g} Hz holds only frequencies "
             f"up to {rate / 2:g} Hz; drop the higher ones or pass a signal at a higher rate"
         )
-    if isinstance(w0, (str, bool)) or not np.isfinite(w0) or w0 < 2:
-        raise ValueError(f"{name}: w0 (wavelet centre, rad) must be at least 2, got {w0!r}")
+    if array[0] < 1e-9 * rate:
+        raise RateError(
+            f"{name}: freqs begin at {array[0]:g} Hz, a wavelet longer than any recording at "
+            f"fs={rate:g} Hz; they must be at least {1e-9 * rate:g} Hz"
+        )
+    if isinstance(w0, bool) or not isinstance(w0, Real) or not 2 <= w0 <= 1000:
+        raise ValueError(
+            f"{name}: w0 (wavelet centre, rad) must be at least 2 and at most 1000, got {w0!r}"
+        )
     return rate, array
 
 
@@ -174,7 +182,7 @@ _PADS = ("reflect", "zero", "periodic")
 
 def _long(name: str, x: Any, pad: str) -> Any:
     """Something with a shape that gives its samples by slices: an array, a memmap, a dataset."""
-    array = x if hasattr(x, "shape") and hasattr(x, "dtype") else np.asarray(x)
+    array = x if hasattr(x, "shape") and hasattr(x, "dtype") else real_array(x, name)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: x must hold real numbers, got dtype {array.dtype}")
     if len(array.shape) < 1 or array.shape[-1] == 0:
@@ -186,7 +194,7 @@ def _long(name: str, x: Any, pad: str) -> Any:
 
 def _stretch(x: Any, first: int, count: int, pad: str) -> Array:
     """Samples first..first+count-1 of a signal that goes on beyond its ends."""
-    t, dtype = x.shape[-1], np.float64 if x.dtype == np.float64 else np.float32
+    t, dtype = x.shape[-1], np.float64 if x.dtype.type is np.float64 else np.float32
     low, high = min(max(first, 0), t), min(max(first + count, 0), t)
     if low == first and high == first + count:
         return np.ascontiguousarray(x[..., low:high], dtype)
@@ -229,10 +237,31 @@ def _columns_of(begin: int, end: int, total: int, width: int) -> tuple[int, int]
 
 
 def _parts(
-    x: Any, rate: float, f: Array, w0: float, pad: str, what: str, width: int | None, threads
+    name: str,
+    x: Any,
+    rate: float,
+    f: Array,
+    w0: float,
+    pad: str,
+    what: str,
+    width: int | None,
+    threads: int | None,
 ) -> Iterator[tuple[int, Array]]:
+    """Checked before the first block is asked for: the generator is made by a plain function."""
+    if w0 < 5:
+        raise ValueError(f"{name}: blocks need w0 of at least 5, got {w0:g}")
+    if threads is not None:
+        _count(name, "threads", threads)
+    with speaking_as(name, "wavelet_block"):
+        geometry = _core.wavelet_block(rate, f, w0, x.dtype.type is not np.float64)
+    return _each(x, rate, f, w0, pad, what, width, threads, *geometry)
+
+
+def _each(
+    x: Any, rate: float, f: Array, w0: float, pad: str, what: str, width: int | None,
+    threads: int | None, step: int, length: int, left: int,
+) -> Iterator[tuple[int, Array]]:  # fmt: skip
     total = x.shape[-1]
-    step, length, left = _core.wavelet_block(rate, f, w0, x.dtype != np.float64)
     for begin in range(0, total, step):
         now = min(step, total - begin)
         start, columns = begin, None
@@ -294,8 +323,7 @@ def cwt_blocks(
     """
     rate, f = _checked("cwt_blocks", fs, freqs, w0)
     array = _long("cwt_blocks", x, pad)
-    _core.wavelet_block(rate, f, w0, array.dtype != np.float64)
-    return _parts(array, rate, f, w0, pad, "complex", None, threads)
+    return _parts("cwt_blocks", array, rate, f, w0, pad, "complex", None, threads)
 
 
 def scalogram_blocks(
@@ -336,16 +364,15 @@ def scalogram_blocks(
     array = _long("scalogram_blocks", x, pad)
     if width is not None:
         width = _count("scalogram_blocks", "width", width)
-    _core.wavelet_block(rate, f, w0, array.dtype != np.float64)
     what = "power" if power else "magnitude"
-    return _parts(array, rate, f, w0, pad, what, width, threads)
+    return _parts("scalogram_blocks", array, rate, f, w0, pad, what, width, threads)
 
 
 def _count(name: str, argument: str, value: Any) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: {argument} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: {argument} must be at least 1, got {value}")
+    if not 1 <= value < 2**62:
+        raise ValueError(f"{name}: {argument} must be at least 1 and below 2**62, got {value}")
     return int(value)
 
 
@@ -383,7 +410,7 @@ def write_scalogram(
     )
     array = _long("write_scalogram", x, pad)
     columns = array.shape[-1] if width is None else int(width)
-    dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
+    dtype = np.dtype(np.float64 if array.dtype.type is np.float64 else np.float32)
     shape = (*array.shape[:-1], np.size(freqs), columns)
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
 
@@ -480,14 +507,17 @@ def stacked_scalogram(
     if freqs is None:
         freqs = np.geomspace(1.0, min(100.0, 0.4 * rate), 64)
     rate, f = _checked(name, rate, freqs, w0)
-    samples = window * rate
-    if not (np.isfinite(samples) and round(samples) >= 1):
+    samples = window * rate if isinstance(window, Real) else np.nan
+    if not (np.isfinite(samples) and 1 <= round(samples) < 2**62):
         raise ValueError(f"{name}: window must be at least one sample long, got {window!r} s")
     if scale not in ("minmax", "lead", None):
         raise ValueError(f"{name}: scale must be 'minmax', 'lead' or None, got {scale!r}")
     if colormap is not None and image is None:
         raise ValueError(f"{name}: colormap needs image=(height, width)")
-    height, columns = (None, None) if image is None else image
+    try:
+        height, columns = (None, None) if image is None else image
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: image must be (height, width), got {image!r}") from None
     return _core.stacked_scalogram(
         x, rate, f[::-1], round(samples), width, w0, pad, power, cwt_first, scale or "none",
         height, columns, colormap, out, threads,

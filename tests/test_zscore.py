@@ -18,6 +18,14 @@ def test_agrees_with_numpy_in_double(isa, t):
     np.testing.assert_allclose(ek.signal.zscore(x), oracle(x), atol=1e-6)
 
 
+def test_float64_stays_float64():
+    x = np.random.default_rng(0).normal(1e6, 1, (3, 1001))
+    got = ek.signal.zscore(x)
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(got, oracle(x), atol=1e-9)
+    assert np.array_equal(ek.signal.zscore(x, out=x.copy(), threads=2), got)
+
+
 def test_constant_rows_become_zero_and_nan_stays_in_its_row(isa):
     x = np.ones((3, 50), np.float32)
     x[1, 7] = np.nan

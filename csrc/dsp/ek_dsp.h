@@ -18,6 +18,7 @@
  * x. A constant row becomes 0. A NaN anywhere makes its row NaN. Sums run in double, in two passes.
  * No scratch. */
 EK_CHECK ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *out);
+EK_CHECK ek_status ek_dsp_zscore_f64(const double *x, size_t n, size_t t, double *out);
 
 typedef void (*ek_dsp_zscore_f32_fn)(const float *x, size_t t, float *out); /* one row */
 void ek_dsp_zscore_row_f32_ref(const float *x, size_t t, float *out);

@@ -37,3 +37,31 @@ ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *out) {
     zscore_job j = {x, out, t, EK_PICK(ZSCORE)};
     return ek_parallel_for(n, 1 + 65536 / t, zscore_rows, &j); /* pieces of about 64k samples */
 }
+
+typedef struct {
+    const double *x;
+    double *out;
+    size_t t;
+} zscore64_job;
+
+static ek_status zscore64_rows(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
+    const zscore64_job *j = ctx;
+    (void)tmp;
+    for (size_t row = begin; row < end; row++) {
+        const double *x = j->x + row * j->t;
+        double *out = j->out + row * j->t, sum = 0.0, squares = 0.0;
+        for (size_t i = 0; i < j->t; i++) sum += x[i];
+        const double mean = sum / (double)j->t;
+        for (size_t i = 0; i < j->t; i++) squares += (x[i] - mean) * (x[i] - mean);
+        const double deviation = sqrt(squares / (double)j->t);
+        const double scale = deviation > 0.0 || isnan(deviation) ? 1.0 / deviation : 0.0;
+        for (size_t i = 0; i < j->t; i++) out[i] = (x[i] - mean) * scale;
+    }
+    return EK_OK;
+}
+
+ek_status ek_dsp_zscore_f64(const double *x, size_t n, size_t t, double *out) {
+    if (t == 0) return n == 0 ? EK_OK : EK_ESHAPE;
+    zscore64_job j = {x, out, t};
+    return ek_parallel_for(n, 1 + 32768 / t, zscore64_rows, &j);
+}

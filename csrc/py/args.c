@@ -47,7 +47,14 @@ int ekpy_size(const ekpy_sig *sig, PyObject *o, const char *arg, size_t min, siz
     if (o == NULL) return 0;
     if (PyBool_Check(o) || !PyIndex_Check(o)) return wrong_type(sig, o, arg, "an integer");
     const Py_ssize_t v = PyNumber_AsSsize_t(o, PyExc_OverflowError);
-    if (v == -1 && PyErr_Occurred()) return -1;
+    if (v == -1 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Clear();
+            PyErr_Format(PyExc_ValueError, "%s: %s must be between %zu and %zd, got %S", sig->name,
+                         arg, min, PY_SSIZE_T_MAX, o);
+        }
+        return -1;
+    }
     if (v < 0 || (size_t)v < min) {
         PyErr_Format(PyExc_ValueError, "%s: %s must be at least %zu, got %zd", sig->name, arg, min,
                      v);

@@ -15,7 +15,14 @@ static int numeric(int type) {
 
 static PyArrayObject *as_array(const ekpy_sig *sig, PyObject *o, const char *arg) {
     PyArrayObject *x = (PyArrayObject *)PyArray_FROM_O(o);
-    if (x == NULL) return NULL;
+    if (x == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+            PyErr_Clear();
+            ekpy_error("LayoutError", "%s: %s is not an array: its rows have different lengths",
+                       sig->name, arg);
+        }
+        return NULL;
+    }
     if (!numeric(PyArray_TYPE(x))) {
         PyErr_Format(PyExc_TypeError, "%s: %s must hold real numbers, got dtype %S", sig->name, arg,
                      (PyObject *)PyArray_DESCR(x));
@@ -51,11 +58,11 @@ PyArrayObject *ekpy_in(const ekpy_sig *sig, PyObject *o, int type, int ndmin, in
         char shape[256];
         shape_text(nd, PyArray_DIMS(any), shape, sizeof shape);
         if (ndmin == ndmax)
-            PyErr_Format(PyExc_ValueError, "%s: %s must have %d dimensions, got shape %s",
-                         sig->name, arg, ndmin, shape);
+            ekpy_error("LayoutError", "%s: %s must have %d dimensions, got shape %s", sig->name,
+                       arg, ndmin, shape);
         else
-            PyErr_Format(PyExc_ValueError, "%s: %s must have %d to %d dimensions, got shape %s",
-                         sig->name, arg, ndmin, ndmax, shape);
+            ekpy_error("LayoutError", "%s: %s must have %d to %d dimensions, got shape %s",
+                       sig->name, arg, ndmin, ndmax, shape);
         Py_DECREF(any);
         return NULL;
     }

@@ -142,7 +142,7 @@ def zscore(x: Array, fs: float) -> Array:
     """Per lead: zero mean and unit deviation over the whole input; a constant lead becomes 0."""
     from .. import signal
 
-    return signal.zscore(x)
+    return signal.zscore(np.asarray(x, np.float32))
 
 
 @_step

@@ -13,6 +13,27 @@ from ..record import Record, check_fs
 _MOST_LEADS = 64
 
 
+def real_array(x: Any, name: str, argument: str = "x") -> Array:
+    """``x`` as it is, an array of real numbers; or an error that names it.
+
+    Raises
+    ------
+    TypeError
+        Not real numbers.
+    LayoutError
+        Rows of different lengths.
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise LayoutError(
+            f"{name}: {argument} is not an array: its rows have different lengths"
+        ) from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: {argument} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
 def leads_of(x: Any, fs: float | None, name: str) -> tuple[Array, float, tuple[str, ...] | None]:
     """Array of shape (lead, time), rate and lead names of a Record or of an array with its rate.
 
@@ -32,9 +53,7 @@ def leads_of(x: Any, fs: float | None, name: str) -> tuple[Array, float, tuple[s
     if fs is None:
         raise RateError(f"{name}: an array has no sampling rate; pass fs= in Hz, or a Record")
     rate = check_fs(fs)
-    array = np.asarray(x)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: x must hold real numbers, got dtype {array.dtype}")
+    array = real_array(x, name)
     if array.ndim not in (1, 2):
         raise LayoutError(f"{name}: x must have shape (time,) or (lead, time), got {array.shape}")
     if array.ndim == 2 and array.shape[0] > _MOST_LEADS and array.shape[0] > array.shape[1]:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from .._config import _core
+from .._speaking import speaking_as
 from .._typing import Array, ArrayLike
 from ..errors import LayoutError
 from ..record import check_fs
+from ._arguments import real_array
 
 SEGMENTS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
@@ -65,9 +67,9 @@ def correlate(
     >>> int(ek.signal.correlate(x, np.roll(x, 7), max_lag=20).argmax()) - 20
     7
     """
-    a, b = np.asarray(x), np.asarray(y)
+    a, b = real_array(x, "correlate"), real_array(y, "correlate", "y")
     got = _core.correlate(a, b, max_lag, normalize, threads)
-    return got if np.float64 in (a.dtype, b.dtype) else got.astype(np.float32)
+    return got if np.float64 in (a.dtype.type, b.dtype.type) else got.astype(np.float32)
 
 
 def autocorrelate(
@@ -80,9 +82,10 @@ def autocorrelate(
     ndarray, shape (..., max_lag + 1)
         The value at index ``l`` belongs to lag ``l``; with ``normalize`` the first is 1.
     """
-    a = np.asarray(x)
-    got = _core.correlate(a, None, max_lag, normalize, threads)
-    return got if a.dtype == np.float64 else got.astype(np.float32)
+    a = real_array(x, "autocorrelate")
+    with speaking_as("autocorrelate", "correlate"):
+        got = _core.correlate(a, None, max_lag, normalize, threads)
+    return got if a.dtype.type is np.float64 else got.astype(np.float32)
 
 
 def conserved_segments(
@@ -119,7 +122,8 @@ def conserved_segments(
     LayoutError, RateError, ValueError
         The shapes differ; the rate is not positive; a segment is empty.
     """
-    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    name = "conserved_segments"
+    a, b = (real_array(v, name, which).astype(np.float64) for v, which in ((x, "x"), (y, "y")))
     if a.shape != b.shape or a.ndim == 0 or a.shape[-1] == 0:
         raise LayoutError(
             f"conserved_segments: x and y must have one shape (..., time), got {a.shape} and "
@@ -127,7 +131,10 @@ def conserved_segments(
         )
     rate, t = check_fs(fs), a.shape[-1]
     if peaks is None:
-        peaks = _core.rpeaks(a.reshape(-1, t), rate)
+        with speaking_as(name, "rpeaks"):
+            peaks = _core.rpeaks(a.reshape(-1, t), rate)
+    if not isinstance(segments, Mapping):
+        raise TypeError(f"{name}: segments must map names to (start, end), got {segments!r}")
     beats = np.asarray(peaks)
     if beats.ndim != 1 or (beats.size and beats.dtype.kind not in "iu"):
         raise LayoutError(
@@ -141,7 +148,12 @@ def conserved_segments(
 
 
 def _shared(a: Array, b: Array, beats: Array, name: str, bounds: Any, rate: float) -> Array:
-    start, end = (round(float(bound) * rate) for bound in bounds)
+    try:
+        start, end = (round(float(bound) * rate) for bound in bounds)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"conserved_segments: segment {name!r} must be (start, end) in seconds, got {bounds!r}"
+        ) from None
     if end - start < 2:
         raise ValueError(
             f"conserved_segments: segment {name!r} must span two samples or more, got {bounds} s "
@@ -152,8 +164,9 @@ def _shared(a: Array, b: Array, beats: Array, name: str, bounds: Any, rate: floa
         return np.full(a.shape[:-1], np.nan)
     at = inside[:, None] + np.arange(start, end)
     u, v = a[..., at], b[..., at]
-    u -= u.mean(axis=-1, keepdims=True)
-    v -= v.mean(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # infinities become NaN
+        u -= u.mean(axis=-1, keepdims=True)
+        v -= v.mean(axis=-1, keepdims=True)
     size = np.sqrt((u * u).sum(axis=-1) * (v * v).sum(axis=-1))
     r = (u * v).sum(axis=-1) / np.where(size == 0, 1.0, size)
     return r.mean(axis=-1)

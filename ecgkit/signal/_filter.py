@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .._config import _core
+from .._speaking import speaking_as
 from .._typing import Array, ArrayLike
 from ..errors import LayoutError
+from ._arguments import real_array
 
 
 def filtfilt(
@@ -47,7 +49,10 @@ def filtfilt(
     LayoutError
         ``x`` has too few samples.
     """
-    num, den = (np.atleast_1d(np.asarray(c, np.float64)) for c in (b, a))
+    num, den = (
+        np.atleast_1d(real_array(c, "filtfilt", which)).astype(np.float64)
+        for c, which in ((b, "b"), (a, "a"))
+    )
     if num.ndim != 1 or den.ndim != 1 or num.size == 0 or den.size == 0:
         raise ValueError(f"filtfilt: b and a must be lists, got shapes {num.shape} and {den.shape}")
     if not (np.isfinite(num).all() and np.isfinite(den).all()):
@@ -89,7 +94,7 @@ def sosfiltfilt(
     LayoutError
         ``x`` has too few samples.
     """
-    sections = np.asarray(sos, np.float64)
+    sections = np.asarray(real_array(sos, "sosfiltfilt", "sos"), np.float64)
     if sections.ndim != 2 or sections.shape[1] != 6 or sections.shape[0] == 0:
         raise ValueError(f"sosfiltfilt: sos must have shape (sections, 6), got {sections.shape}")
     if not np.isfinite(sections).all():
@@ -106,7 +111,8 @@ def sosfiltfilt(
     for row, section in zip(zi, sections):
         row[:] = gain * _steady(section[:3], section[3:])
         gain *= section[:3].sum() / section[3:].sum()
-    return _core.filtfilt(x, coef, zi, 3 * int(pad), out, threads)
+    with speaking_as("sosfiltfilt", "filtfilt"):
+        return _core.filtfilt(x, coef, zi, 3 * int(pad), out, threads)
 
 
 def chain(x: Array, fs: float, band, notch, baseline: bool, order: int, q: float) -> Array:

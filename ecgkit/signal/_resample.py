@@ -10,6 +10,7 @@ import numpy as np
 from .._config import _core
 from .._typing import Array, ArrayLike
 from ..errors import RateError
+from ._arguments import real_array
 
 HALF_LENGTH = 36  # samples of the slower of the two rates on each side
 BETA = 8.0  # Kaiser: 80 dB
@@ -31,6 +32,11 @@ def ratio(fs_in: float, fs_out: float, largest: int = _LARGEST) -> tuple[int, in
     from ..record import check_fs
 
     quotient = Fraction(check_fs(fs_out, "fs_out")) / Fraction(check_fs(fs_in, "fs_in"))
+    if not 1e-5 <= quotient <= 1e5:
+        raise RateError(
+            f"resample: fs_out={fs_out:g} Hz is {float(quotient):.1e} times fs_in={fs_in:g} Hz; "
+            "the rates must be within a factor of 1e5 of each other"
+        )
     if quotient >= 1:
         near = 1 / (1 / quotient).limit_denominator(largest) if quotient <= largest else quotient
     else:
@@ -128,6 +134,6 @@ def resample(
         spectrum = method == "fft" and up != down
         return _core.resample(x, up, down, None, 0, out, threads, spectrum)
     if not isinstance(x, np.ndarray):
-        x = np.asarray(x)
-    taps, reach = fir_taps(up, down, "float64" if x.dtype == np.float64 else "float32")
+        x = real_array(x, "resample")
+    taps, reach = fir_taps(up, down, "float64" if x.dtype.type is np.float64 else "float32")
     return _core.resample(x, up, down, taps, reach, out, threads)

@@ -12,13 +12,14 @@ def zscore(x: ArrayLike, *, out: Array | None = None, threads: int | None = None
     x : array_like, shape (..., time)
         Real numbers.
     out : ndarray, optional
-        float32, C-contiguous, the shape of ``x``; may be ``x`` itself.
+        C-contiguous, the shape and dtype of the result; may be ``x`` itself.
     threads : int, optional
         Default: the process setting.
 
     Returns
     -------
-    ndarray, float32, shape (..., time)
-        A constant row becomes 0; a NaN makes its row NaN.
+    ndarray, shape (..., time)
+        float64 if ``x`` is float64, else float32. A constant row becomes 0; a NaN makes its row
+        NaN.
     """
     return _core.zscore(x, out, threads)
