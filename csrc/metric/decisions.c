@@ -89,10 +89,23 @@ static ek_status confusion_classes(void *ctx, size_t begin, size_t end, ek_arena
         }
         return EK_OK;
     }
+    double both[64] = {0}, truth[64] = {0}, called[64] = {0}, total = 0.0;
     for (size_t i = 0; i < j->n; i++) {
-        const uint8_t *y = j->y + i * c, *p = j->p + i * c;
-        for (size_t at = begin; at < end; at++)
-            j->out[4 * at + (y[at] ? (p[at] ? 0 : 2) : (p[at] ? 1 : 3))] += j->weight[i];
+        const uint8_t *y = j->y + i * c + begin, *p = j->p + i * c + begin;
+        const double w = j->weight[i];
+        total += w;
+        for (size_t v = 0; v < width; v++) {
+            both[v] += w * (double)(y[v] & p[v]);
+            truth[v] += w * (double)y[v];
+            called[v] += w * (double)p[v];
+        }
+    }
+    for (size_t v = 0; v < width; v++) {
+        double *out = j->out + 4 * (begin + v);
+        out[0] = both[v];
+        out[1] = called[v] - both[v];
+        out[2] = truth[v] - both[v];
+        out[3] = total - truth[v] - called[v] + both[v];
     }
     return EK_OK;
 }

@@ -89,6 +89,7 @@ typedef struct {
     const FLOAT *s;
     size_t n, c, bins;
     double *out, *square;
+    int coverage; /* that alone is wanted */
 } NAME(record_job);
 
 static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
@@ -107,7 +108,10 @@ static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_are
             nan |= isnan(s[at]) != 0;
         }
         if (nan) return EK_EVALUE;
-        for (size_t at = 0; at < c; at++) {
+        FLOAT least = (FLOAT)INFINITY;
+        for (size_t at = 0; at < c; at++) least = y[at] && s[at] < least ? s[at] : least;
+        for (size_t at = 0; at < c && truth; at++) deepest += s[at] >= least;
+        for (size_t at = 0; at < c && !j->coverage; at++) {
             if (!y[at]) continue;
             uint32_t above = 0, true_above = 0; /* itself among them */
             for (size_t v = 0; v < c; v++) {
@@ -117,7 +121,6 @@ static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_are
             }
             wrong += above - true_above;
             precision += (double)true_above / (double)above;
-            if (above > deepest) deepest = above;
         }
         const int mixed = truth > 0 && truth < c;
         out[0] = mixed ? (double)wrong / ((double)truth * (double)(c - truth)) : 0.0;
@@ -128,8 +131,8 @@ static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_are
 }
 
 ek_status NAME(ek_metric_ranking)(const uint8_t *y, const FLOAT *s, size_t n, size_t c,
-                                  double *out) {
-    NAME(record_job) j = {y, s, n, c, 0, out, NULL};
+                                  int coverage, double *out) {
+    NAME(record_job) j = {y, s, n, c, 0, out, NULL, coverage};
     return ek_parallel_for(n, 1 + 16384 / (c + 1), NAME(ranking_piece), &j);
 }
 
@@ -156,6 +159,6 @@ static ek_status NAME(calibration_piece)(void *ctx, size_t begin, size_t end, ek
 
 ek_status NAME(ek_metric_calibration)(const uint8_t *y, const FLOAT *p, size_t n, size_t c,
                                       size_t bins, double *out, double *square) {
-    NAME(record_job) j = {y, p, n, c, bins, out, square};
+    NAME(record_job) j = {y, p, n, c, bins, out, square, 0};
     return ek_parallel_for(c, 8, NAME(calibration_piece), &j);
 }

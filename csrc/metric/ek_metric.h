@@ -79,11 +79,12 @@ EK_CHECK ek_status ek_metric_confusion(const uint8_t *y, const uint8_t *p, size_
 /* Per record, out (n, 3): ranking loss (share of pairs of a true and a false label that are not in
  * order, equal counting as wrong), coverage (how far down the list the last true label is), label
  * ranking average precision. All labels or none: loss 0, precision 1, coverage c or 0.
- * Takes c times the number of true labels. NaN scores are EK_EVALUE. */
+ * Takes c times the number of true labels, or with `coverage` c: then that column alone is
+ * meant. NaN scores are EK_EVALUE. */
 EK_CHECK ek_status ek_metric_ranking_f32(const uint8_t *y, const float *s, size_t n, size_t c,
-                                         double *out);
+                                         int coverage, double *out);
 EK_CHECK ek_status ek_metric_ranking_f64(const uint8_t *y, const double *s, size_t n, size_t c,
-                                         double *out);
+                                         int coverage, double *out);
 
 /* Bins of equal width over 0..1 (the first bin holds 0, a bin its lower edge, the last also 1).
  * out (c, bins, 3): records, sum of p, sum of y; square (c): sum of (p - y)^2. Values outside 0..1

@@ -7,14 +7,14 @@ static const struct {
     ek_frechet_kernel fn;
 } KERNELS_F32[] =
     {
-        {EK_CPU_AVX512, {ek_frechet_one_f32_avx512, ek_frechet_step_f32_avx512, 16}},
-        {EK_CPU_AVX2,   {ek_frechet_one_f32_avx2, ek_frechet_step_f32_avx2, 8}     },
-        {0,             {NULL, NULL, 0}                                            }, /* by rows */
+        {EK_CPU_AVX512, {ek_frechet_one_f32_avx512, ek_frechet_step_f32_avx512, 8, 16}},
+        {EK_CPU_AVX2,   {ek_frechet_one_f32_avx2, ek_frechet_step_f32_avx2, 4, 8}     },
+        {0,             {NULL, NULL, 0, 0}                                            }, /* by rows */
 },
   KERNELS_F64[] = {
-      {EK_CPU_AVX512, {ek_frechet_one_f64_avx512, ek_frechet_step_f64_avx512, 8}},
-      {EK_CPU_AVX2, {ek_frechet_one_f64_avx2, ek_frechet_step_f64_avx2, 4}},
-      {0, {NULL, NULL, 0}},
+      {EK_CPU_AVX512, {ek_frechet_one_f64_avx512, ek_frechet_step_f64_avx512, 8, 8}},
+      {EK_CPU_AVX2, {ek_frechet_one_f64_avx2, ek_frechet_step_f64_avx2, 4, 4}},
+      {0, {NULL, NULL, 0, 0}},
 };
 
 #define REAL    float

@@ -8,14 +8,13 @@
 #include "ek_metric.h"
 
 enum {
-    EK_FRECHET_PAD = 64, /* values before and behind every array */
-    EK_FRECHET_STEP = 4  /* diagonals per pass */
+    EK_FRECHET_PAD = 64 /* values before and behind every array */
 };
 
-/* One pass: STEP diagonals from k on, lanes first..last (multiples of the vector width from the
- * arrays' start, the last one covered by the padding). a: diagonal k-1, b: k-2, both replaced by
- * the last two of the pass. p from lane 0; q so that q[i] meets lane i on diagonal k, q[i-1] on
- * k+1. plane: the squared time scale, below 0 for amplitudes alone; x2 (i) = 2 i. */
+/* One pass: one or `steps` diagonals from k on, lanes first..last (multiples of the vector width
+ * from the arrays' start, the last one covered by the padding). a: diagonal k-1, b: k-2, both
+ * replaced by the last two of the pass. p from lane 0; q so that q[i] meets lane i on diagonal k,
+ * q[i-1] on k+1. plane: the squared time scale, below 0 for amplitudes alone; x2 (i) = 2 i. */
 typedef struct {
     const void *p, *q, *x2;
     void *a, *b;
@@ -26,8 +25,8 @@ typedef struct {
 
 typedef void (*ek_frechet_pass_fn)(const ek_frechet_pass *t);
 typedef struct {
-    ek_frechet_pass_fn one, step; /* one diagonal, STEP diagonals */
-    size_t width;
+    ek_frechet_pass_fn one, step; /* one diagonal, `steps` */
+    size_t steps, width;          /* diagonals of a full pass, lanes of a vector */
 } ek_frechet_kernel;
 
 #define EK_FRECHET_DECLARE(isa)                                                                    \

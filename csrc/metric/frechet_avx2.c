@@ -2,6 +2,7 @@
 #include <immintrin.h>
 #include <math.h>
 
+#define STEPS           4
 #define VEC             __m256
 #define REAL            float
 #define LANES           8
@@ -14,7 +15,7 @@
 #define ADD(x, y)       _mm256_add_ps(x, y)
 #define MIN(x, y)       _mm256_min_ps(x, y)
 #define MAX(x, y)       _mm256_max_ps(x, y)
-#define ABS(x)          _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
+#define FARTHER(y, x)   _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), y), x)
 #define BEFORE(x, prev) before_f32(x, prev)
 static inline __m256 before_f32(__m256 x, __m256 prev) {
     const __m256i turn = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
@@ -33,7 +34,7 @@ static inline __m256 before_f32(__m256 x, __m256 prev) {
 #undef ADD
 #undef MIN
 #undef MAX
-#undef ABS
+#undef FARTHER
 #undef BEFORE
 
 #define VEC             __m256d
@@ -48,6 +49,6 @@ static inline __m256 before_f32(__m256 x, __m256 prev) {
 #define ADD(x, y)       _mm256_add_pd(x, y)
 #define MIN(x, y)       _mm256_min_pd(x, y)
 #define MAX(x, y)       _mm256_max_pd(x, y)
-#define ABS(x)          _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)
+#define FARTHER(y, x)   _mm256_max_pd(_mm256_andnot_pd(_mm256_set1_pd(-0.0), y), x)
 #define BEFORE(x, prev) _mm256_permute4x64_pd(_mm256_blend_pd(x, prev, 0x8), 0x93)
 #include "frechet_lanes.h"

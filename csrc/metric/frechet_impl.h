@@ -8,27 +8,26 @@ static ek_status NAME(by_rows)(const REAL *p, size_t n, const REAL *q, size_t m,
     if (row == NULL) return EK_ENOMEM;
     for (size_t j = 0; j <= m; j++) row[j] = (REAL)INFINITY;
     for (size_t i = 0; i < n; i++) {
-        REAL corner = row[0], low = (REAL)INFINITY; /* C[i-1][j-1] */
-        row[0] = (REAL)INFINITY;
-        if (i == 0) corner = 0;
-        const size_t from = i > band ? i - band : 0,
-                     to = band < m - 1 && i + band < m - 1 ? i + band : m - 1;
+        REAL corner = i == 0 ? 0 : (REAL)INFINITY, low = (REAL)INFINITY; /* corner: C[i-1][j-1] */
+        REAL left = (REAL)INFINITY;
+        const size_t from = i > band ? i - band : 0;
+        const size_t to = band < m - 1 && i + band < m - 1 ? i + band : m - 1;
         if (from > 0) {
             corner = row[from];
             row[from] = (REAL)INFINITY;
         }
         for (size_t j = from; j <= to; j++) {
-            const REAL y = p[i] - q[j];
+            const REAL y = p[i] - q[j], up = row[j + 1];
             REAL d = y < 0 ? -y : y;
             if (scale >= 0) {
                 const REAL t = ((REAL)i - (REAL)j) * (REAL)scale;
                 d = t * t + y * y;
             }
-            REAL best = row[j] < row[j + 1] ? row[j] : row[j + 1];
-            best = corner < best ? corner : best;
-            corner = row[j + 1];
-            row[j + 1] = d > best ? d : best;
-            if (row[j + 1] < low) low = row[j + 1];
+            REAL best = corner < up ? corner : up; /* before left: that one comes last */
+            best = left < best ? left : best;
+            left = row[j + 1] = d > best ? d : best;
+            corner = up;
+            if (left < low) low = left;
         }
         if ((double)low > limit) { /* every coupling passes this row */
             *out = (REAL)INFINITY;
@@ -70,7 +69,7 @@ static ek_status NAME(by_diagonals)(const ek_frechet_kernel *kernel, const REAL 
         qq[j] = j >= 2 * pad && j < m + 2 * pad ? q[m - 1 - (j - 2 * pad)] : (REAL)INFINITY;
     b[pad - 1] = 0; /* the cell before the first */
     ek_frechet_pass t = {pp + pad, NULL, x2 + pad, a + pad, b + pad, 0, 0, scale, 0};
-    const size_t diagonals = n + m - 1, step = EK_FRECHET_STEP;
+    const size_t diagonals = n + m - 1, step = kernel->steps;
     const int banded = band < n - 1 || band < m - 1;
     ek_status st = EK_OK;
     size_t checked = 0;

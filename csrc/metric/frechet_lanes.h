@@ -1,19 +1,13 @@
-/* The passes of frechet.h over vectors. The including file defines VEC, LANES, REAL, NAME and
- *   LOAD STORE SET SUB MUL ADD MIN MAX ABS   on vectors
- *   BEFORE(x, prev)                          lane l = lane l-1 of x, lane 0 = last lane of prev */
-static inline VEC NAME(distance)(VEC p, VEC q, VEC x2, VEC k, VEC scale, int plane) {
-    const VEC y = SUB(p, q);
-    if (!plane) return ABS(y);
-    const VEC t = MUL(SUB(x2, k), scale); /* i - j = 2 i - k */
-    return ADD(MUL(t, t), MUL(y, y));
-}
-
+/* The passes of frechet.h over vectors. The including file defines VEC, LANES, REAL, NAME, STEPS
+ * and LOAD STORE SET SUB MUL ADD MIN MAX       on vectors FARTHER(y, x) max(|y|, x) for x of 0 or
+ * more BEFORE(x, prev)                          lane l = lane l-1 of x, lane 0 = last lane of prev
+ */
 static inline __attribute__((always_inline)) void NAME(pass)(const ek_frechet_pass *w, int plane,
                                                              int steps) {
     const REAL *restrict p = w->p, *restrict q = w->q, *restrict x2 = w->x2;
     REAL *restrict a = w->a, *restrict b = w->b;
     const VEC scale = SET((REAL)w->scale), inf = SET((REAL)INFINITY);
-    VEC k[EK_FRECHET_STEP], left[EK_FRECHET_STEP + 1]; /* of every diagonal: the vector before */
+    VEC k[STEPS], left[STEPS + 1]; /* of every diagonal: the vector before */
     for (int l = 0; l < steps; l++) {
         k[l] = SET((REAL)(w->k + l));
         left[l + 1] = inf;
@@ -28,8 +22,10 @@ static inline __attribute__((always_inline)) void NAME(pass)(const ek_frechet_pa
         for (int l = 0; l < steps; l++) {
             old_left = BEFORE(old, left[l + 1]);
             left[l + 1] = old;
-            const VEC d = NAME(distance)(pi, LOAD(q + i - l), xi, k[l], scale, plane);
-            const VEC now = MAX(d, MIN(MIN(old, old_left), older_left));
+            const VEC y = SUB(pi, LOAD(q + i - l)),
+                      t = MUL(SUB(xi, k[l]), scale); /* i - j = 2 i - k */
+            const VEC best = MIN(MIN(old, old_left), older_left);
+            const VEC now = plane ? MAX(ADD(MUL(t, t), MUL(y, y)), best) : FARTHER(y, best);
             older = old;
             older_left = old_left;
             old = now;
@@ -48,7 +44,7 @@ void NAME(ek_frechet_one)(const ek_frechet_pass *t) {
 
 void NAME(ek_frechet_step)(const ek_frechet_pass *t) {
     if (t->scale < 0)
-        NAME(pass)(t, 0, EK_FRECHET_STEP);
+        NAME(pass)(t, 0, STEPS);
     else
-        NAME(pass)(t, 1, EK_FRECHET_STEP);
+        NAME(pass)(t, 1, STEPS);
 }

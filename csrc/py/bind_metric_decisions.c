@@ -103,16 +103,18 @@ done:
 static PyObject *py_metric_ranking(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                                    PyObject *kw) {
     static const ekpy_sig sig = {
-        "metric_ranking", {"y", "s", "threads", NULL},
+        "metric_ranking", {"y", "s", "coverage", "threads", NULL},
          2
     };
     PyObject *a[EKPY_MAX_ARGS];
     PyArrayObject *y = NULL, *s = NULL, *out = NULL;
     size_t threads = 0;
+    int coverage = 0;
     ek_status st;
     (void)mod;
     if (ekpy_bind(&sig, args, nargs, kw, a) < 0 ||
-        ekpy_size(&sig, a[2], "threads", 0, &threads) < 0)
+        ekpy_bool(&sig, a[2], "coverage", &coverage) < 0 ||
+        ekpy_size(&sig, a[3], "threads", 0, &threads) < 0)
         return NULL;
     const int type = labelled(&sig, a, &y, &s);
     if (type < 0) goto done;
@@ -120,10 +122,10 @@ static PyObject *py_metric_ranking(PyObject *mod, PyObject *const *args, Py_ssiz
     const npy_intp shape[] = {(npy_intp)n, 3};
     if ((out = ekpy_out(&sig, NULL, NPY_DOUBLE, 2, shape, "out")) == NULL) goto done;
     EKPY_RUN(st, threads,
-             type == NPY_DOUBLE
-                 ? ek_metric_ranking_f64(PyArray_DATA(y), PyArray_DATA(s), n, c, PyArray_DATA(out))
-                 : ek_metric_ranking_f32(PyArray_DATA(y), PyArray_DATA(s), n, c,
-                                         PyArray_DATA(out)));
+             type == NPY_DOUBLE ? ek_metric_ranking_f64(PyArray_DATA(y), PyArray_DATA(s), n, c,
+                                                        coverage, PyArray_DATA(out))
+                                : ek_metric_ranking_f32(PyArray_DATA(y), PyArray_DATA(s), n, c,
+                                                        coverage, PyArray_DATA(out)));
     if (st != EK_OK) {
         Py_CLEAR(out);
         refuse(st, &sig, "scores hold NaN");

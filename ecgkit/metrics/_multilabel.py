@@ -254,9 +254,9 @@ def binarize(s: ArrayLike, thresholds: ArrayLike = 0.5, *, at_least_one: bool = 
     return out
 
 
-def _ranking(y: ArrayLike, s: ArrayLike, threads: int | None) -> Array:
+def _ranking(y: ArrayLike, s: ArrayLike, coverage: bool, threads: int | None) -> Array:
     truth, score = _labels.pair(y, s)
-    return _core.metric_ranking(truth, score, threads)
+    return _core.metric_ranking(truth, score, coverage, threads)
 
 
 def ranking_loss(y: ArrayLike, s: ArrayLike, *, threads: int | None = None) -> float:
@@ -275,13 +275,13 @@ def ranking_loss(y: ArrayLike, s: ArrayLike, *, threads: int | None = None) -> f
     -----
     Tsoumakas, Katakis and Vlahavas, Mining Multi-label Data, 2010.
     """
-    return float(_ranking(y, s, threads)[:, 0].mean())
+    return float(_ranking(y, s, False, threads)[:, 0].mean())
 
 
 def coverage_error(y: ArrayLike, s: ArrayLike, *, threads: int | None = None) -> float:
     """Mean number of top-scored labels that it takes to cover every true one; see
     :func:`ranking_loss`."""
-    return float(_ranking(y, s, threads)[:, 1].mean())
+    return float(_ranking(y, s, True, threads)[:, 1].mean())
 
 
 def label_ranking_average_precision(
@@ -289,4 +289,4 @@ def label_ranking_average_precision(
 ) -> float:
     """Mean over true labels of the share of true labels among those ranked no lower; a record
     with all labels or none counts 1. See :func:`ranking_loss`."""
-    return float(_ranking(y, s, threads)[:, 2].mean())
+    return float(_ranking(y, s, False, threads)[:, 2].mean())
