@@ -1,5 +1,7 @@
 """Waves: against the NumPy transcription, on made and on annotated recordings, and bad input."""
 
+from pathlib import Path
+
 import delineate_oracle as oracle
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import ecgkit as ek
+from ecgkit import _core
 from ecgkit.signal._delineate import _weights
 
 BIN = 0.008
@@ -266,3 +269,35 @@ def test_fused_bounds_follow_the_stated_rule(record):
                 ok = v[2:] - v[:-2] <= within[wave] * 500
                 want = v[np.argmax(ok)] if ok.any() else v[len(v) // 2]
                 assert beat[-1, wave, point] == sign * want
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_waves_of_unseen_patients_of_ludb(ludb):
+    """The cross-validated figures of docs/accuracy_delineation.md, one lead of each patient."""
+    wfdb = pytest.importorskip("wfdb")
+    from safetensors.numpy import load_file
+
+    held = load_file(Path(__file__).parents[1] / "benchmarks" / "delineate_folds.safetensors")
+    hit, missed, extra, errors = (np.zeros(3), np.zeros(3), np.zeros(3), [[], [], []])
+    for header in sorted(ludb.rglob("*.hea")):
+        path = str(header.with_suffix(""))
+        record, notes = wfdb.rdrecord(path), wfdb.rdann(path, "ii")
+        x = record.p_signal.T.astype(np.float32)
+        beats = ek.signal.rpeaks(x, fs=500)
+        weights = held[f"fold{held['fold'][int(header.stem) - 1]}"]
+        start = np.array([0, len(beats)], np.int64)
+        found = _core.delineate(x[None], 500.0, beats, start, weights)[:, 1]
+        symbols = np.array(notes.symbol)
+        for k, symbol in enumerate("pNt"):
+            wanted = notes.sample[symbols == symbol]
+            got = np.sort(found[:, 3 * k + 1])
+            m = ek.signal.match_beats(wanted, got[got >= 0], fs=500)
+            inside = (m.extra >= notes.sample[0]) & (m.extra <= notes.sample[-1])
+            hit[k] += len(m.error)
+            missed[k] += len(m.missed)
+            extra[k] += inside.sum()
+            errors[k].extend(m.error)
+    assert (hit / (hit + missed) >= (0.97, 0.999, 0.99)).all()
+    assert (hit / (hit + extra) >= (0.95, 0.999, 0.99)).all()
+    assert (np.array([np.std(e) for e in errors]) <= (0.015, 0.016, 0.02)).all()
