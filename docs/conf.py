@@ -2,9 +2,13 @@
 
 import importlib
 import pkgutil
+import sys
 from pathlib import Path
 
 import ecgkit
+
+sys.path.append(str(Path(__file__).resolve().parent))
+from pictures import write_gallery
 
 project = "ecgkit"
 author = "the ecgkit developers"
@@ -73,3 +77,4 @@ def write_reference(_app) -> None:
 
 def setup(app) -> None:
     app.connect("builder-inited", write_reference)
+    app.connect("builder-inited", write_gallery)

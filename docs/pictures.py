@@ -1,0 +1,97 @@
+"""The pictures of the gallery, drawn whenever the pages are built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import ecgkit as ek
+
+INTRO = """# Gallery
+
+Drawn by this build from `ek.sample()`, a real 12-lead recording. Paper is true to scale when it is
+printed at 100 %: 25 mm/s unless the foot says otherwise, 10 mm/mV, the calibration pulse of 1 mV
+and 200 ms in front of each row.
+"""
+TROUBLE = """
+## Signal quality
+
+The same recording, spoilt one way at a time. Below each picture: what `rec.quality()` flags, with
+the number that is above its threshold ({doc}`how often on real recordings <quality_rates>`).
+"""
+
+
+def spoilt(rec: ek.Record) -> dict[str, ek.Record]:
+    """The recording with one kind of trouble each."""
+    rng = np.random.default_rng(0)
+    t = np.arange(rec.n_samples) / rec.fs
+    muscle = rng.normal(size=rec.signal.shape) * 0.12
+    stepped, flat = rec.signal.copy(), rec.signal.copy()
+    stepped[6:9, rec.n_samples // 2 :] += 0.8
+    flat[10, rec.n_samples // 3 :] = flat[10, rec.n_samples // 3]
+    swapped = rec.signal.copy()
+    swapped[[0, 1, 2, 3, 4]] = [-rec["I"], rec["III"], rec["II"], rec["aVL"], rec["aVR"]]
+    signals = {
+        "Mains": rec.signal + 0.06 * np.sin(2 * np.pi * 50 * t),
+        "Baseline wander": rec.signal + 0.7 * np.sin(2 * np.pi * 0.25 * t),
+        "Muscle noise": rec.signal + muscle,
+        "An electrode moved": stepped,
+        "An electrode came off": flat,
+        "Arm electrodes exchanged": swapped,
+        "Clipped": np.clip(rec.signal, -0.6, 0.9),
+    }
+    return {name: ek.Record(x, rec.fs, rec.leads) for name, x in signals.items()}
+
+
+def flagged(rec: ek.Record) -> str:
+    """The flags of a recording in words and numbers."""
+    quality, parts = rec.quality(), []
+    for measure, where in quality.flags.items():
+        values = np.atleast_1d(getattr(quality, measure))
+        kind = f" {quality.reversal_kind}" if measure == "reversal" else ""
+        parts.append(f"`{measure}`{kind} {np.nanmax(values):.2g} ({' '.join(where)})")
+    return ", ".join(parts) or "nothing"
+
+
+def pictures(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
+    """Heading -> (the call, what draws it)."""
+    few = rec.pick(["II", "V2", "V5"])
+    return {
+        "3x4 and a rhythm strip": ("rec.plot()", lambda: rec.plot()),
+        "6x2 at 50 mm/s": ('rec.plot("6x2", speed=50)', lambda: rec.plot("6x2", speed=50.0)),
+        "12x1": ('rec.plot("12x1")', lambda: rec.plot("12x1")),
+        "Beats marked": (
+            "rec.plot(beats=rec.beats().sample)",
+            lambda: rec.plot(beats=rec.beats().sample),
+        ),
+        "Scalogram": (
+            'rec.pick(["II", "V2", "V5"]).scalogram().plot()',
+            lambda: few.scalogram().plot(),
+        ),
+        "One picture per second for a network": (
+            "rec.stacked_scalogram().plot()",
+            lambda: rec.stacked_scalogram().plot(),
+        ),
+    }
+
+
+def write_gallery(_app=None) -> None:
+    """``docs/gallery/*`` and ``docs/gallery.md``."""
+    folder = Path(__file__).resolve().parent / "gallery"
+    folder.mkdir(exist_ok=True)
+    rec = ek.sample()
+    parts = [INTRO]
+    for number, (title, (call, draw)) in enumerate(pictures(rec).items()):
+        name = f"{number}.svg" if "plot" in call and "scalogram" not in call else f"{number}.png"
+        draw().savefig(folder / name, dpi=110)
+        parts.append(f"## {title}\n\n```python\n{call}\n```\n\n![{title}](gallery/{name})\n")
+    parts.append(TROUBLE)
+    for title, bad in spoilt(rec).items():
+        name = f"{title.lower().replace(' ', '_')}.svg"
+        (folder / name).write_text(ek.plot.paper_svg(bad))
+        parts.append(f"### {title}\n\n![{title}](gallery/{name})\n\nFlagged: {flagged(bad)}.\n")
+    page, text = folder.with_suffix(".md"), "\n".join(parts)
+    if not page.exists() or page.read_text() != text:
+        page.write_text(text)
