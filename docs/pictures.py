@@ -29,7 +29,7 @@ def spoilt(rec: ek.Record) -> dict[str, ek.Record]:
     t = np.arange(rec.n_samples) / rec.fs
     muscle = rng.normal(size=rec.signal.shape) * 0.12
     stepped, flat = rec.signal.copy(), rec.signal.copy()
-    stepped[6:9, rec.n_samples // 2 :] += 0.8
+    stepped[6:9, round(0.62 * rec.n_samples) :] += 0.8
     flat[10, rec.n_samples // 3 :] = flat[10, rec.n_samples // 3]
     swapped = rec.signal.copy()
     swapped[[0, 1, 2, 3, 4]] = [-rec["I"], rec["III"], rec["II"], rec["aVL"], rec["aVR"]]
