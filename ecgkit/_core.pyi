@@ -155,6 +155,9 @@ def metric_resample(
     units: int | None = None,
     threads: int | None = None,
 ) -> Array: ...
+def metric_rank_sums(
+    order: Array, start: Array, cases: Array, threads: int | None = None
+) -> tuple[Array, Array]: ...
 def metric_sweep(
     y: ArrayLike, s: ArrayLike, thresholds: ArrayLike, threads: int | None = None
 ) -> tuple[Array, Array, int]: ...

@@ -3,6 +3,7 @@
  *   resample  the same two figures for many resamples of one order
  *   curves    discrete Frechet distance
  *   gaussian  moments, trace of a root of a product, cubic kernel sums
+ *   phenotypes  sums of ranks of many outcomes' cases
  *   signals   errors per row, structural similarity
  *   decisions thresholds swept, confusion, ranking per record, calibration bins
  * n records, c classes, b resamples. Labels are bytes 0 or 1, checked by the caller. */
@@ -176,4 +177,12 @@ EK_CHECK ek_status ek_metric_rows_f64(const double *x, const double *y, size_t n
                                       double *out);
 EK_CHECK ek_status ek_metric_ssim_f64(const ek_metric_ssim *s, const double *x, const double *y,
                                       size_t n, double *out);
+
+/* --------------------------------------------------------------- phenotypes
+ * From an order (p, n) of p features: twice the sum of mid-ranks (from 1) of the cases of every
+ * outcome, out (p, d), exact below 2^53; ties (p): sum of t^3 - t over groups of t equal scores.
+ * Outcome k has the cases start[k]..start[k+1]-1, records 0..n-1 (checked: EK_EVALUE). */
+EK_CHECK ek_status ek_metric_rank_sums(const uint32_t *order, size_t n, size_t p,
+                                       const int64_t *start, const int32_t *cases, size_t d,
+                                       double *out, double *ties);
 #endif

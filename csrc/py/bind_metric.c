@@ -157,10 +157,50 @@ static PyObject *py_metric_resample(PyObject *mod, PyObject *const *args, Py_ssi
     return finish(st, &sig, out);
 }
 
+static PyObject *py_metric_rank_sums(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                                     PyObject *kw) {
+    static const ekpy_sig sig = {
+        "metric_rank_sums", {"order", "start", "cases", "threads", NULL},
+         3
+    };
+    PyObject *a[EKPY_MAX_ARGS];
+    PyArrayObject *order, *start, *cases, *out = NULL, *ties = NULL;
+    size_t threads = 0;
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0 ||
+        ekpy_size(&sig, a[3], "threads", 0, &threads) < 0 ||
+        (order = exact(&sig, a[0], NPY_UINT32, 2, "order")) == NULL ||
+        (start = exact(&sig, a[1], NPY_INT64, 1, "start")) == NULL ||
+        (cases = exact(&sig, a[2], NPY_INT32, 1, "cases")) == NULL)
+        return NULL;
+    const size_t p = ekpy_dims(order, 0, 1), n = ekpy_dims(order, 1, 2);
+    const size_t d = ekpy_dims(start, 0, 1) - 1;
+    const int64_t *ends = PyArray_DATA(start);
+    if (ekpy_dims(start, 0, 1) == 0 || ends[d] != (int64_t)ekpy_dims(cases, 0, 1)) {
+        PyErr_SetString(PyExc_ValueError, "metric_rank_sums: start must end at the cases' number");
+        return NULL;
+    }
+    const npy_intp shape[] = {(npy_intp)p, (npy_intp)d};
+    out = ekpy_out(&sig, NULL, NPY_DOUBLE, 2, shape, "out");
+    ties = ekpy_out(&sig, NULL, NPY_DOUBLE, 1, shape, "ties");
+    if (out == NULL || ties == NULL) goto failed;
+    EKPY_RUN(st, threads,
+             ek_metric_rank_sums(PyArray_DATA(order), n, p, ends, PyArray_DATA(cases), d,
+                                 PyArray_DATA(out), PyArray_DATA(ties)));
+    if (st == EK_OK) return Py_BuildValue("(NN)", out, ties);
+    ekpy_raise(st, &sig);
+failed:
+    Py_XDECREF((PyObject *)out);
+    Py_XDECREF((PyObject *)ties);
+    return NULL;
+}
+
 PyMethodDef ekpy_metric_methods[] = {
     EKPY_METHOD("metric_order", py_metric_order),
     EKPY_METHOD("metric_rank", py_metric_rank),
     EKPY_METHOD("metric_delong", py_metric_delong),
     EKPY_METHOD("metric_resample", py_metric_resample),
+    EKPY_METHOD("metric_rank_sums", py_metric_rank_sums),
     {NULL, NULL, 0, NULL},
 };

@@ -24,6 +24,17 @@ from ._multilabel import (
     label_ranking_average_precision,
     ranking_loss,
 )
+from ._phenotypes import (
+    Associations,
+    MixedClassTest,
+    PrototypeDistances,
+    RankTest,
+    adjust,
+    associate,
+    mann_whitney,
+    mixed_class_test,
+    prototype_distances,
+)
 from ._presets import CLIP_PRESETS, frechet_clips
 from ._rank import auroc, average_precision, precision_recall_curve, roc_curve
 from ._signal import correlation, prd, rmse, ssim
@@ -35,11 +46,13 @@ SCORED = (
 """Figures of labels and scores, by the names that ``bootstrap`` takes."""
 
 __all__ = [
-    "CLIP_PRESETS", "SCORED", "Coupling", "DeLong", "FeatureStatistics", "Fmax",
-    "GaussianDistance", "Interval", "KernelDistance", "Reliability", "auroc",
-    "average_precision", "binarize", "bootstrap", "bootstrap_ptbxl", "brier", "correlation",
-    "coverage_error", "delong", "ece", "f_beta", "feature_statistics", "fmax", "fmax_curve",
-    "frechet_clips", "frechet_coupling", "frechet_curve", "frechet_features",
-    "frechet_gaussian", "g_beta", "kid", "label_ranking_average_precision", "prd",
-    "precision_recall_curve", "ranking_loss", "reliability", "rmse", "roc_curve", "ssim",
+    "CLIP_PRESETS", "SCORED", "Associations", "Coupling", "DeLong", "FeatureStatistics", "Fmax",
+    "GaussianDistance", "Interval", "KernelDistance", "MixedClassTest", "PrototypeDistances",
+    "RankTest", "Reliability", "adjust", "associate", "auroc", "average_precision", "binarize",
+    "bootstrap", "bootstrap_ptbxl", "brier", "correlation", "coverage_error", "delong", "ece",
+    "f_beta", "feature_statistics", "fmax", "fmax_curve", "frechet_clips", "frechet_coupling",
+    "frechet_curve", "frechet_features", "frechet_gaussian", "g_beta", "kid",
+    "label_ranking_average_precision", "mann_whitney", "mixed_class_test", "prd",
+    "precision_recall_curve", "prototype_distances", "ranking_loss", "reliability", "rmse",
+    "roc_curve", "ssim",
 ]  # fmt: skip
