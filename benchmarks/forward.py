@@ -28,7 +28,8 @@ def right(name: str, cases: dict, want: np.ndarray) -> dict:
             try:
                 wrong = error(case(), want)
             except Exception as failure:  # a peer's own, of whatever kind: shown, not timed
-                assert key != "ours", f"{name}: ours fails: {failure}"
+                if key == "ours":
+                    raise
                 out[key] = Absent(f"fails: {str(failure).splitlines()[0][:160]}")
                 continue
             if wrong > WRONG:

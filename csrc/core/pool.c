@@ -44,7 +44,7 @@ static struct {
 
 static _Atomic size_t thread_setting = 0;
 static _Thread_local ek_scope *scope_now;
-static _Thread_local int inside_job;
+static _Thread_local job *inside_job; /* whose piece this thread works on */
 
 /* ---- threads and scopes ---- */
 
@@ -86,6 +86,7 @@ void ek_scope_leave(ek_scope *s) {
 
 ek_status ek_poll(void) {
     ek_scope *s = scope_now;
+    if (inside_job != NULL && atomic_load(&inside_job->stop)) return EK_EINTR;
     if (s == NULL || s->poll == NULL) return EK_OK;
     if (s->stopped) return EK_EINTR;
     const int64_t t = now_ns();
@@ -133,8 +134,8 @@ static void fail(job *j, size_t piece, ek_status st) {
 
 static void work(job *j) {
     ek_arena *tmp = ek_arena_borrow();
-    const int nested = inside_job;
-    inside_job = 1;
+    job *const outer = inside_job;
+    inside_job = j;
     while (!atomic_load(&j->stop)) {
         const size_t piece = atomic_fetch_add(&j->next, 1);
         if (piece >= j->pieces) break;
@@ -143,9 +144,10 @@ static void work(job *j) {
         ek_status st = tmp == NULL ? EK_ENOMEM : j->fn(j->ctx, begin, end, tmp);
         if (tmp != NULL) ek_arena_reset(tmp, 0);
         if (st == EK_OK) st = ek_poll(); /* workers have no scope, so only the caller asks */
+        if (st == EK_EINTR && atomic_load(&j->stop)) break; /* told to stop: no news */
         if (st != EK_OK) fail(j, piece, st);
     }
-    inside_job = nested;
+    inside_job = outer;
     ek_arena_return(tmp);
 }
 

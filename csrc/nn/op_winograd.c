@@ -235,38 +235,56 @@ static void gather(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t
     }
 }
 
-/* One tile again, directly. `j`: the block's first column in its panel. */
-static void mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size_t t, size_t panel,
-                 size_t j, const ek_wino_out *o) {
+/* The flagged tiles of a stripe again, directly, in one block of output channels: `j` is its first
+ * column in the panel. The taps of a channel are recovered once for all tiles. */
+static ek_status mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r, size_t panel,
+                      size_t j, const ek_wino_out *o, ek_arena *tmp) {
     const wino_data *d = s->data;
     const ek_nn_buf *in = s->buf[0];
-    const size_t wide = 2 * s->isa->width, lanes = wide - j < EK_LANES ? wide - j : EK_LANES;
-    const size_t tile = d->form.columns, taps = d->form.taps;
-    const float *x = patch(s, c, r, t);
-    for (size_t y = 0; y < o->rows; y++)
-        for (size_t k = 0; k < tile && tile * t + k < o->columns; k++)
-            for (size_t l = 0; l < lanes; l++) {
-                double sum = (double)o->bias[l];
-                for (size_t ch = 0; ch < d->cin; ch++) {
-                    const float *p = x + ch / EK_LANES * in->plane + ch % EK_LANES + y * in->pitch +
-                                     k * EK_LANES;
-                    const float *u = d->values + d->weight +
-                                     (panel * d->form.points * d->cin + ch) * wide + j + l;
-                    double g[9];
-                    taps_of(d->kind, u, d->cin * wide, g);
-                    for (size_t i = 0; i < taps * d->form.kernel_rows; i++)
-                        sum += g[i] * (double)p[i / taps * in->pitch + i % taps * EK_LANES];
+    const size_t wide = 2 * s->isa->width, all = d->form.taps * d->form.kernel_rows;
+    const size_t tile = d->form.columns, taps = d->form.taps, outputs = d->form.rows * tile;
+    const size_t mark = ek_arena_mark(tmp);
+    double *sums = ek_arena_f64(tmp, r->n * outputs * EK_LANES);
+    if (sums == NULL) return EK_ENOMEM;
+    for (size_t i = 0; i < r->n * outputs * EK_LANES; i++) sums[i] = (double)o->bias[i % EK_LANES];
+    for (size_t ch = 0; ch < d->cin; ch++) {
+        const float *u = d->values + d->weight + (panel * d->form.points * d->cin + ch) * wide + j;
+        double g[9][EK_LANES], lane[9];
+        for (size_t l = 0; l < EK_LANES; l++) {
+            taps_of(d->kind, u + l, d->cin * wide, lane);
+            for (size_t i = 0; i < all; i++) g[i][l] = lane[i];
+        }
+        for (size_t t = 0; t < r->n; t++) {
+            if (!o->bad[t]) continue;
+            const float *x = patch(s, c, r, t) + ch / EK_LANES * in->plane + ch % EK_LANES;
+            for (size_t k = 0; k < outputs; k++) {
+                const float *p = x + k / tile * in->pitch + k % tile * EK_LANES;
+                double *sum = sums + (t * outputs + k) * EK_LANES;
+                for (size_t i = 0; i < all; i++) {
+                    const double v = (double)p[i / taps * in->pitch + i % taps * EK_LANES];
+                    for (size_t l = 0; l < EK_LANES; l++) sum[l] += g[i][l] * v;
                 }
-                const size_t column = tile * t + k;
-                float v = (float)sum;
+            }
+        }
+    }
+    for (size_t t = 0; t < r->n; t++)
+        for (size_t k = 0; o->bad[t] && k < outputs; k++) {
+            const size_t y = k / tile, column = tile * t + k % tile;
+            if (y >= o->rows || column >= o->columns) continue;
+            for (size_t l = 0; l < EK_LANES; l++) {
+                float v = (float)sums[(t * outputs + k) * EK_LANES + l];
                 if (o->res != NULL) v += o->res[y * o->res_pitch + column * EK_LANES + l];
                 v = v < d->lo ? d->lo : v;
                 o->out[y * o->pitch + column * EK_LANES + l] = v > d->hi ? d->hi : v;
             }
+        }
+    ek_arena_reset(tmp, mark);
+    return EK_OK;
 }
 
-static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t1, size_t panel,
-                    size_t stride, const float *m, unsigned char *bad) {
+static ek_status scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t1,
+                         size_t panel, size_t stride, const float *m, unsigned char *bad,
+                         ek_arena *tmp) {
     const wino_data *d = s->data;
     const ek_nn_buf *out = s->buf[1], *res = s->nbufs > 2 ? s->buf[2] : NULL;
     const size_t wide = 2 * s->isa->width;
@@ -298,13 +316,16 @@ static void scatter(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t 
                 s->isa->wino_out(&o);
             else
                 s->isa->wino_line_out(tile, &o);
-            for (size_t t = 0; t < r.n; t++)
-                if (bad[t]) mend(s, c, &r, t, panel, j, &o);
+            if (memchr(bad, 1, r.n) != NULL) {
+                const ek_status st = mend(s, c, &r, panel, j, &o, tmp);
+                if (st != EK_OK) return st;
+            }
             if (d->act == EK_ACT_NONE) continue;
             const size_t n = o.columns < tile * r.n ? o.columns : tile * r.n;
             for (size_t i = 0; i < o.rows; i++)
                 s->isa->act(d->act, d->param, o.out + i * out->pitch, n * EK_LANES);
         }
+    return EK_OK;
 }
 
 static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
@@ -353,7 +374,8 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                         s->isa->tile(&t);
                     }
                 }
-            scatter(s, c, t0, t1, q, g.chunk, m, bad);
+            const ek_status st = scatter(s, c, t0, t1, q, g.chunk, m, bad, tmp);
+            if (st != EK_OK) return st;
         }
     }
     return EK_OK;
