@@ -6,8 +6,8 @@
 
 from . import functional
 from ._compiled import CompiledProgram, Profile
-from .convert import from_torch
+from .convert import from_onnx, from_torch
 from .functional import *  # noqa: F403
 from .program import Program
 
-__all__ = ["CompiledProgram", "Profile", "Program", "from_torch", *functional.__all__]
+__all__ = ["CompiledProgram", "Profile", "Program", "from_onnx", "from_torch", *functional.__all__]

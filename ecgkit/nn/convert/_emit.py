@@ -14,6 +14,7 @@ from ..program import Program
 from ._names import unique
 from ._value import Frame, Refusal, Value, constant
 
+MOST = 1 << 31  # numbers of a value
 _JOINED = 7  # tensors that one concatenation of the engine takes
 
 
@@ -34,10 +35,17 @@ class Emitter(Frame):
 
     def value(self, t: Tensor, shape: Sequence[int], axis: int | None, outer: int = 1) -> Value:
         """A new value, its shape checked against the program's."""
+        self.bounded(t.shape)
         v = Value(tuple(int(s) for s in shape), tensor=t, axis=axis, outer=outer)
         if self.sample(v) != t.shape:
             raise AssertionError(f"{v} does not have the sample shape {t.shape}")
         return v
+
+    @staticmethod
+    def bounded(shape: Sequence[int]) -> None:
+        """Refuse sizes that no network means, before memory is taken for them."""
+        if prod(shape) > MOST:
+            raise Refusal(f"a value of shape {tuple(shape)}", f"at most {MOST} numbers")
 
     def like(self, v: Value, t: Tensor) -> Value:
         """A value of the same shape."""
@@ -225,6 +233,7 @@ class Emitter(Frame):
         more = len(size) - len(v.shape)
         given = (1,) * more + v.shape
         shape = tuple(g if s == -1 else int(s) for s, g in zip(size, given))
+        self.bounded(shape)
         if more < 0 or any(s != g and g != 1 for s, g in zip(shape, given)):
             raise Refusal(f"{v.shape} does not expand to {tuple(size)}")
         v = self.unsqueeze(v, range(more)) if more else v
@@ -239,6 +248,7 @@ class Emitter(Frame):
         """The whole tensor several times along each axis; more times than axes add axes."""
         more = len(times) - len(v.shape)
         v = self.unsqueeze(v, range(more)) if more > 0 else v
+        self.bounded([s * max(int(r), 0) for s, r in zip(v.shape, times)])
         for d, r in enumerate(times):
             if r != 1:
                 v = self.take(v, np.tile(np.arange(v.shape[d]), r), d)
@@ -280,13 +290,31 @@ class Emitter(Frame):
         m = self.weights("the mask", mask).astype(bool)
         if x.const is not None and y.const is not None:
             return constant(np.where(m, x.const, y.const))
-        parts = []
-        for v, on in ((x, m), (y, ~m)):
-            if v.const is not None:
-                parts.append(constant(np.where(on, v.const, 0).astype(np.float32)))
-            else:
-                parts.append(self.binary("multiply", v, constant(on.astype(np.float32))))
-        return self.binary("add", *parts)
+        if x.const is not None:
+            m, x, y = ~m, y, x
+        try:
+            shape = np.broadcast_shapes(m.shape, x.shape, y.shape)
+        except ValueError as error:
+            raise Refusal(f"{m.shape}, {x.shape} and {y.shape} do not broadcast") from error
+        x = self.expand(x, shape)
+        on = np.broadcast_to(self.strip(constant(m), x, shape), self.sample(x)).reshape(-1)
+        parts, index, fill = [self._line(x)], np.arange(on.size), 0.0
+        if y.const is not None and y.const.size == 1:
+            index, fill = np.where(on, index, -1), float(y.const.reshape(()))
+        else:
+            other = self.expand(y, shape)
+            if y.const is None and (other.axis, other.outer) != (x.axis, x.outer):
+                raise Refusal("the tensors hold the batch in different places")
+            parts.append(self._line(self.materialise(other, x)))
+            index = np.where(on, index, index + on.size)
+        line = self.p.concat(parts, 0) if len(parts) > 1 else parts[0]
+        t = self.p.reshape(self.p.gather_axis(line, 0, index, fill=fill), self.sample(x))
+        return self.like(x, t)
+
+    def _line(self, v: Value) -> Tensor:
+        """All numbers of a sample on one axis."""
+        t = self.tensor(v)
+        return self.p.reshape(t, (prod(t.shape),))
 
     def reduce(
         self, kind: str, v: Value, ds: Sequence[int] | None, keep: bool, **options: Any
@@ -305,8 +333,15 @@ class Emitter(Frame):
 
     def softmax(self, v: Value, d: int, logarithm: bool = False) -> Value:
         """exp over its sum along axis ``d``."""
+        self.axis(v, d, "softmax")
         call = self.p.log_softmax if logarithm else self.p.softmax
-        return self.like(v, call(self.tensor(v), self.axis(v, d, "softmax")))
+        d, n = self.wrap(v, d), len(v.shape)
+        if d == n - 1:
+            return self.like(v, call(self.tensor(v)))
+        order = [*range(d), *range(d + 1, n), d]
+        turned = self.permute(v, order)
+        out = self.like(turned, call(self.tensor(turned)))
+        return self.permute(out, [order.index(i) for i in range(n)])
 
     def pad(self, v: Value, pad: Sequence[int], mode: str, fill: float) -> Value:
         """``torch.nn.functional.pad``: (before, after) of the last axis, the one before it, ..."""
@@ -316,6 +351,7 @@ class Emitter(Frame):
         if not pad:
             return v
         at = [self.axis(v, -1 - i, "the padding") for i in range(len(pad) // 2)]
+        self.bounded([n + sum(map(abs, pad)) for n in v.shape])
         t = self.p.pad(self.tensor(v), pad, mode, fill)
         shape = list(v.shape)
         for i in range(len(at)):
