@@ -9,7 +9,7 @@
 enum {
     BLOCK_OUTPUTS = 2048, /* about 30 µs of work at 96 taps */
     BLOCK_ROUNDS = 20,    /* ... and at least two groups of ten outputs per phase */
-    ALIGN_ROUNDS = 6,     /* outputs per phase and alignment from which on alignment pays */
+    ALIGN_ROUNDS = 10,    /* outputs per phase and alignment from which on alignment pays */
     ALIGN_TAPS = 1 << 15, /* elements the aligned taps may take */
 };
 

@@ -55,7 +55,9 @@ static ek_status N(align_taps)(N(fir_job) * j, ek_arena *tmp) {
         for (size_t c = used; c < j->k; c++)
             if (j->taps[p * j->k + c] != 0) used = c + 1;
     const size_t k = (used + 2 * align - 2) / align * align;
-    if (align == 1 || rounds < ALIGN_ROUNDS * align || up > ALIGN_TAPS / (align * k)) return EK_OK;
+    size_t turns = align; /* offsets that a phase meets: align / gcd(align, down) */
+    while (turns > 1 && turns / 2 * j->down % align == 0) turns /= 2;
+    if (align == 1 || rounds < ALIGN_ROUNDS * turns || up > ALIGN_TAPS / (align * k)) return EK_OK;
     T *taps = ek_arena_alloc(tmp, up * align * k, sizeof(T));
     if (taps == NULL) return EK_ENOMEM;
     memset(taps, 0, up * align * k * sizeof(T));
