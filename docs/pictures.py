@@ -74,6 +74,31 @@ def pictures(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
             "rec.stacked_scalogram().plot()",
             lambda: rec.stacked_scalogram().plot(),
         ),
+        **figures_of_merit(rec),
+    }
+
+
+def figures_of_merit(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
+    """Pictures of metrics: two beats coupled; curves and reliability of simulated scores."""
+    peaks = rec.beats().sample
+    before, after = round(0.35 * rec.fs), round(0.55 * rec.fs)
+    one, two = (rec["II"][r - before : r + after] for r in peaks[1:3])
+    rng = np.random.default_rng(0)
+    y = (rng.random(800) < 0.25).astype(int)
+    p = 1 / (1 + np.exp(-1.8 * (rng.normal(size=800) + 1.6 * y - 1.4)))
+    return {
+        "Frechet coupling of two beats": (
+            'ek.plot.coupling_figure(one, two, names=("beat 2", "beat 3"), fs=rec.fs)',
+            lambda: ek.plot.coupling_figure(one, two, names=("beat 2", "beat 3"), fs=rec.fs),
+        ),
+        "ROC and precision-recall with intervals (simulated scores)": (
+            'ek.plot.roc_figure(y, p, label="simulated")',
+            lambda: ek.plot.roc_figure(y, p, label="simulated"),
+        ),
+        "Reliability diagram (simulated scores)": (
+            'ek.plot.reliability_figure(y, p, label="simulated")',
+            lambda: ek.plot.reliability_figure(y, p, label="simulated"),
+        ),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def bootstrap(
     level : float
         Coverage of the interval between the two quantiles (linear interpolation).
     undefined : {"omit", "raise"}
-        A class that lacks a label in the whole data: leave it out everywhere, or refuse. A class
+        A class (for "fmax", a record) that lacks a label in the whole data: leave it out everywhere, or refuse. A class
         that lacks one in a draw alone is left out of that draw's mean, and counted.
     threads : int, optional
         Default: the process setting.
@@ -147,7 +148,7 @@ def bootstrap(
     units, member = _units(groups, len(truth))
     strata_of = _strata(strata, len(truth), units, member)
     given = None if indices is None else _indices(indices)
-    evaluate = _evaluator(metric, truth, score, np.ndim(y) == 1, member, units, threads)
+    evaluate = _evaluator(metric, truth, score, np.ndim(y) == 1, member, units, undefined, threads)
     whole = np.arange(units, dtype=np.int32)[None]
     first = evaluate(whole)[0]
     kept = ~np.isnan(first)
@@ -326,12 +327,13 @@ def _evaluator(
     single: bool,
     member: Array | None,
     units: int,
+    undefined: Undefined,
     threads: int | None,
 ) -> Callable[[Array], Array]:
     if isinstance(metric, str) and metric in _FAST:
         order = _core.metric_order(truth, score, threads)
         return lambda index: _core.metric_resample(order, index, metric, member, units, threads)
-    function = _named(metric) if isinstance(metric, str) else metric
+    function = _named(metric, undefined) if isinstance(metric, str) else metric
     y, s = (truth[:, 0], score[:, 0]) if single else (truth, score)
     rows = None
     if member is not None:
@@ -353,10 +355,10 @@ def _evaluator(
     return many
 
 
-def _named(name: str) -> Callable[[Array, Array], float]:
+def _named(name: str, undefined: Undefined) -> Callable[[Array, Array], float]:
     from .. import metrics
 
     function = getattr(metrics, name, None) if name in metrics.SCORED else None
     if function is None:
         raise ValueError(f"metric must be one of {', '.join(metrics.SCORED)}; got {name!r}")
-    return function
+    return partial(function, undefined=undefined) if name == "fmax" else function
