@@ -1,5 +1,6 @@
 """Evaluation: what a paper reports beside what was measured, never mixed."""
 
-from .single import Estimate, SingleLabelReport, confusion, single_label
+from ..metrics import confusion
+from .single import Estimate, SingleLabelReport, single_label
 
 __all__ = ["Estimate", "SingleLabelReport", "confusion", "single_label"]

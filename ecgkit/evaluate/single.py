@@ -11,6 +11,7 @@ import numpy as np
 from .. import _html
 from .._typing import Array, ArrayLike
 from ..errors import LayoutError
+from ..metrics import confusion_figures, resample_counts
 
 PAPER_COLUMN = "paper: other data, split unknown"
 _PER_CLASS = ("precision", "recall", "f1")
@@ -134,12 +135,6 @@ class SingleLabelReport:
         return f"<div>{figures}{matrix}</div>"
 
 
-def confusion(y: ArrayLike, predicted: ArrayLike, classes: int) -> Array:
-    """Counts (classes, classes), truth in rows."""
-    code = np.asarray(y) * classes + np.asarray(predicted)
-    return np.bincount(code, minlength=classes * classes).reshape(classes, classes)
-
-
 def single_label(
     y: ArrayLike,
     predicted: ArrayLike,
@@ -199,10 +194,10 @@ def single_label(
     count = int(member.max()) + 1
     cells = np.zeros((count, k * k), np.int64)
     np.add.at(cells, (member, truth * k + guess), 1)
-    draws = _bootstrap(cells, n, np.random.default_rng(seed)).reshape(n, k, k)
+    draws = resample_counts(cells, n, np.random.default_rng(seed)).reshape(n, k, k)
 
     point = cells.sum(0).reshape(k, k)
-    value, spread = _figures(point[None]), _figures(draws)
+    value, spread = confusion_figures(point[None]), confusion_figures(draws)
     tail = 50 * (1 - level)
 
     def estimate(name: str, at: int | None = None) -> Estimate:
@@ -230,34 +225,6 @@ def single_label(
         unit=unit,
         paper=dict(paper or {}),
     )
-
-
-def _bootstrap(cells: Array, n: int, rng: np.random.Generator) -> Array:
-    """Confusion counts of ``n`` resamplings, with replacement, of the rows of ``cells``.
-
-    ``cells`` is (group, cell). Groups with the same counts are interchangeable, so the draw is a
-    multinomial over the few distinct rows: the same distribution as drawing indices, at a cost
-    that does not grow with the number of groups.
-    """
-    kinds, times = np.unique(cells, axis=0, return_counts=True)
-    drawn = rng.multinomial(len(cells), times / len(cells), size=n)
-    return drawn @ kinds
-
-
-def _figures(both: Array) -> dict[str, Array]:
-    """Figures of confusion counts (draw, truth, predicted)."""
-    hit = np.einsum("bii->bi", both).astype(float)
-    true, called = both.sum(2), both.sum(1)
-    recall = hit / np.maximum(true, 1)
-    f1 = 2 * hit / np.maximum(true + called, 1)
-    return {
-        "accuracy": hit.sum(1) / both.sum((1, 2)),
-        "balanced_accuracy": recall.sum(1) / (true > 0).sum(1),
-        "macro_f1": f1.mean(1),
-        "precision": hit / np.maximum(called, 1),
-        "recall": recall,
-        "f1": f1,
-    }
 
 
 def _classes(x: ArrayLike, name: str, k: int) -> Array:

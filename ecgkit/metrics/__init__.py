@@ -38,6 +38,7 @@ from ._phenotypes import (
 from ._presets import CLIP_PRESETS, frechet_clips
 from ._rank import auroc, average_precision, precision_recall_curve, roc_curve
 from ._signal import correlation, prd, rmse, ssim
+from ._single import confusion, confusion_figures, resample_counts
 
 SCORED = (
     "auroc", "average_precision", "brier", "coverage_error", "ece", "f_beta", "fmax", "g_beta",
@@ -49,10 +50,10 @@ __all__ = [
     "CLIP_PRESETS", "SCORED", "Associations", "Coupling", "DeLong", "FeatureStatistics", "Fmax",
     "GaussianDistance", "Interval", "KernelDistance", "MixedClassTest", "PrototypeDistances",
     "RankTest", "Reliability", "adjust", "associate", "auroc", "average_precision", "binarize",
-    "bootstrap", "bootstrap_ptbxl", "brier", "correlation", "coverage_error", "delong", "ece",
-    "f_beta", "feature_statistics", "fmax", "fmax_curve", "frechet_clips", "frechet_coupling",
-    "frechet_curve", "frechet_features", "frechet_gaussian", "g_beta", "kid",
-    "label_ranking_average_precision", "mann_whitney", "mixed_class_test", "prd",
-    "precision_recall_curve", "prototype_distances", "ranking_loss", "reliability", "rmse",
-    "roc_curve", "ssim",
+    "bootstrap", "bootstrap_ptbxl", "brier", "confusion", "confusion_figures", "correlation",
+    "coverage_error", "delong", "ece", "f_beta", "feature_statistics", "fmax", "fmax_curve",
+    "frechet_clips", "frechet_coupling", "frechet_curve", "frechet_features",
+    "frechet_gaussian", "g_beta", "kid", "label_ranking_average_precision", "mann_whitney",
+    "mixed_class_test", "prd", "precision_recall_curve", "prototype_distances", "ranking_loss",
+    "reliability", "resample_counts", "rmse", "roc_curve", "ssim",
 ]  # fmt: skip

@@ -121,8 +121,9 @@ def bootstrap(
     level : float
         Coverage of the interval between the two quantiles (linear interpolation).
     undefined : {"omit", "raise"}
-        A class (for "fmax", a record) that lacks a label in the whole data: leave it out everywhere, or refuse. A class
-        that lacks one in a draw alone is left out of that draw's mean, and counted.
+        A class (for "fmax", a record) that lacks a label in the whole data: leave it out
+        everywhere, or refuse. A class that lacks one in a draw alone is left out of that draw's
+        mean, and counted.
     threads : int, optional
         Default: the process setting.
 
