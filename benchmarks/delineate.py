@@ -61,8 +61,9 @@ CSE: CSE Working Party 1985, as cited by Martínez et al., IEEE Trans Biomed Eng
 limits are for two standard deviations between referees; one standard deviation of ours is inside
 them at QRS offset and T offset, not at P onset, P offset and QRS onset, as with the two others. The
 rows on QTDB score the better of two leads per beat against another database's referees: they stand
-here for orientation, not comparison, as later papers quote them. F1 on LUDB, P / QRS / T: Moskalenko et al. 2019 (U-Net)
-97.8 / 99.9 / 99.5 (on- and offsets, its own split); ecgkit, cross-validated, {f1}.
+here for orientation, not comparison, as later papers quote them. F1 on LUDB, P / QRS / T:
+Moskalenko et al. 2019 (U-Net) 97.8 / 99.9 / 99.5 (on- and offsets, its own split); ecgkit,
+cross-validated, {f1}.
 """
 
 
@@ -252,7 +253,7 @@ def every_lead(x, method):
     return [neurokit(row, None, method) for row in x]
 
 
-def run():
+def speed():
     x = ek.synth.ecg(noise=0.02).signal
     theirs = {
         f"NeuroKit2 {m}": peer("neurokit2", lambda _, m=m: lambda: every_lead(x, m))
@@ -301,4 +302,4 @@ if __name__ == "__main__":
 
         PAGE.write_text(page(accuracy(), neurokit2.__version__))
     else:
-        main(run)
+        main(speed)

@@ -6,9 +6,10 @@ from ._metrics import coupling_figure, reliability_figure, roc_figure
 from ._paper import Page, compose
 from ._scalogram import Scalogram, StackedScalogram, scalogram, seen_by, stacked_scalogram
 from ._svg import bars_svg, page_svg, paper_svg
+from ._waves import delineation, poincare
 
 __all__ = [
     "Page", "Scalogram", "StackedScalogram", "bars_svg", "compose", "coupling_figure",
-    "page_svg", "paper_figure", "paper_svg", "record_html", "reliability_figure", "roc_figure",
-    "scalogram", "seen_by", "stacked_scalogram",
+    "delineation", "page_svg", "paper_figure", "paper_svg", "poincare", "record_html",
+    "reliability_figure", "roc_figure", "scalogram", "seen_by", "stacked_scalogram",
 ]  # fmt: skip
