@@ -35,7 +35,9 @@ def correlate(
     normalize: bool = ...,
     threads: int | None = None,
 ) -> Array: ...
-def rpeaks(x: ArrayLike, fs: float, threads: int | None = None) -> Array: ...
+def rpeaks(
+    x: ArrayLike, fs: float, threads: int | None = None, constants: ArrayLike | None = None
+) -> Array: ...
 def delineate(
     x: ArrayLike,
     fs: float,

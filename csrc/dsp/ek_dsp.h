@@ -87,13 +87,16 @@ EK_CHECK ek_status ek_dsp_median_f64(const double *x, size_t n, size_t t, size_t
 /* -------------------------------------------------------------------- beats
  * R peaks of x (lead, t) at fs Hz, fused over the leads; the sign and unit of a lead do not matter.
  * peaks has room for ek_dsp_rpeaks_room(t, fs); *count are written, ascending. Samples that are not
- * finite are bridged and hold no beat. Less than half a second, or flat: none. */
+ * finite are bridged and hold no beat. Less than half a second, or flat: none. constants NULL: the
+ * built-in ones; otherwise as many as ek_dsp_rpeaks_constants says (it writes the built-in ones to
+ * out unless that is NULL), in the order of qrs_params: for their search. */
 #define EK_RPEAKS_FS_MIN 50.0
 #define EK_RPEAKS_FS_MAX 2000.0
 
 size_t ek_dsp_rpeaks_room(size_t t, double fs);
+size_t ek_dsp_rpeaks_constants(double *out);
 EK_CHECK ek_status ek_dsp_rpeaks_f32(const float *x, size_t lead, size_t t, double fs,
-                                     int64_t *peaks, size_t *count);
+                                     const double *constants, int64_t *peaks, size_t *count);
 
 /* --------------------------------------------------------------------- waves
  * Nine points of each beat in each lead of x (n, lead, t) at fs Hz: onset, peak, offset of P, of

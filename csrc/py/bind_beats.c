@@ -5,11 +5,11 @@
 
 static PyObject *py_rpeaks(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
     static const ekpy_sig sig = {
-        "rpeaks", {"x", "fs", "threads", NULL},
+        "rpeaks", {"x", "fs", "threads", "constants", NULL},
          2
     };
     PyObject *a[EKPY_MAX_ARGS];
-    PyArrayObject *x = NULL, *room = NULL, *out = NULL;
+    PyArrayObject *x = NULL, *room = NULL, *constants = NULL, *out = NULL;
     double fs = 0.0;
     size_t threads = 0, count = 0;
     ek_status st;
@@ -22,13 +22,23 @@ static PyObject *py_rpeaks(PyObject *mod, PyObject *const *args, Py_ssize_t narg
                    (int)EK_RPEAKS_FS_MIN, (int)EK_RPEAKS_FS_MAX, a[1]);
         return NULL;
     }
+    if (a[3] != NULL) {
+        if ((constants = ekpy_in(&sig, a[3], NPY_DOUBLE, 1, 1, "constants")) == NULL) goto done;
+        if (ekpy_dims(constants, 0, 1) != ek_dsp_rpeaks_constants(NULL)) {
+            ekpy_error("LayoutError", "rpeaks: constants must be %zu numbers, got %zu",
+                       ek_dsp_rpeaks_constants(NULL), ekpy_dims(constants, 0, 1));
+            goto done;
+        }
+    }
     if ((x = ekpy_in(&sig, a[0], NPY_FLOAT, 1, 2, "x")) == NULL) goto done;
     const int nd = PyArray_NDIM(x);
     const size_t lead = ekpy_dims(x, 0, nd - 1), t = ekpy_dims(x, nd - 1, nd);
     npy_intp most = (npy_intp)ek_dsp_rpeaks_room(t, fs);
     if ((room = (PyArrayObject *)PyArray_SimpleNew(1, &most, NPY_INT64)) == NULL) goto done;
     EKPY_RUN(st, threads,
-             ek_dsp_rpeaks_f32(PyArray_DATA(x), lead, t, fs, PyArray_DATA(room), &count));
+             ek_dsp_rpeaks_f32(PyArray_DATA(x), lead, t, fs,
+                               constants == NULL ? NULL : PyArray_DATA(constants),
+                               PyArray_DATA(room), &count));
     if (st != EK_OK) {
         ekpy_raise(st, &sig);
         goto done;
@@ -37,6 +47,7 @@ static PyObject *py_rpeaks(PyObject *mod, PyObject *const *args, Py_ssize_t narg
     if ((out = (PyArrayObject *)PyArray_SimpleNew(1, &found, NPY_INT64)) == NULL) goto done;
     memcpy(PyArray_DATA(out), PyArray_DATA(room), count * sizeof(int64_t));
 done:
+    Py_XDECREF((PyObject *)constants);
     Py_XDECREF((PyObject *)room);
     Py_XDECREF((PyObject *)x);
     return (PyObject *)out;
