@@ -431,7 +431,7 @@ def main(run: Callable[[], None]) -> None:
     }
     print("\n" + render(suite).split("\n")[0])
     out = args.out or (None if args.quick or args.only else RESULTS / f"{script.stem}.json")
-    if out is not None:
+    if out is not None and _rows:  # rpeaks.py and quality.py only write a page
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_suffix(".part")
         part.write_text(json.dumps(suite, indent=1, default=float) + "\n")
