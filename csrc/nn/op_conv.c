@@ -30,6 +30,7 @@ typedef struct {
     size_t panels, runs, k, weight_floats, chunk_floats, chunk_bytes, long_positions;
     ptrdiff_t c_step, res_step;
     float lo, hi, param;
+    int fold;   /* every run is a sum of its own */
     ek_act act; /* what the clamp cannot do */
     const panel *panel;
     const ek_run *run;
@@ -39,14 +40,16 @@ typedef struct {
 } conv_data;
 
 /* A stretch of K_STRETCH rows of one panel stays in the first cache while all tiles of a chunk use
- * it. */
+ * it. A linear layer's chunk of rows stays in the second. */
 enum {
     CHUNK_BYTES = 192 << 10,
     MAX_POSITIONS = 4096,
     LONG_POSITIONS = 192,
     K_STRETCH = 144,
     LINEAR_BYTES = 640 << 10,
-    LINEAR_POSITIONS = 256
+    LINEAR_POSITIONS = 256,
+    LINEAR_STRETCH = 384, /* from the second cache: fewer partial sums in memory */
+    LINEAR_RUN = 192,     /* a sum of its own within a stretch */
 };
 
 static size_t aligned(size_t bytes) {
@@ -86,13 +89,13 @@ static int set_act(conv_data *d, int64_t act, double param) {
     return 1;
 }
 
-/* Cut the runs into stretches. */
-static void cut(conv_data *d) {
+/* Cut the runs into stretches of at most `most` rows of B. */
+static void cut(conv_data *d, size_t most) {
     stretch *out = (stretch *)d->stretch;
     size_t k = 0, length = 0;
     for (size_t i = 0; i < d->runs; i++) {
         const size_t n = (size_t)d->run[i].length;
-        if (i == 0 || length + n > K_STRETCH) {
+        if (i == 0 || length + n > most) {
             out[d->stretches++] = (stretch){i, 0, k, 0};
             length = 0;
         }
@@ -175,7 +178,7 @@ static ek_status conv_init(ek_nn_step *s, const ek_nn_args *a) {
                 run->length = (int32_t)(long_runs ? kw : channels);
             }
 
-    cut(d);
+    cut(d, K_STRETCH);
     float *w = (float *)d->weight, *bias = (float *)d->bias;
     panel *p = (panel *)d->panel;
     size_t vectors, at = 0, at_bias = 0;
@@ -222,9 +225,9 @@ static ek_status linear_init(ek_nn_step *s, const ek_nn_args *a) {
     if (k == 0 || k > INT32_MAX || in->size != rows * k || out->size != rows * n) return EK_EVALUE;
     if (res != NULL && (res->lanes != 1 || ek_nn_has_border(res) || res->size != out->size))
         return EK_EVALUE;
-    const size_t columns = packed_columns(n, width);
-    conv_data *d =
-        conv_new(s, ek_nn_ceil(n, 2 * width), ek_nn_ceil(k, K_STRETCH), k * columns, columns);
+    const size_t columns = packed_columns(n, width), runs = ek_nn_ceil(k, LINEAR_RUN),
+                 piece = ek_nn_ceil(k, runs);
+    conv_data *d = conv_new(s, ek_nn_ceil(n, 2 * width), runs, k * columns, columns);
     if (d == NULL) return EK_ENOMEM;
     if (!set_act(d, a->ints[1], a->reals[0])) return EK_EVALUE;
     d->oh = d->ow = 1, d->items = rows, d->k = k;
@@ -234,10 +237,10 @@ static ek_status linear_init(ek_nn_step *s, const ek_nn_args *a) {
     d->in = (walk){(ptrdiff_t)k, 0, 0, 0};
     d->out = d->res = (walk){(ptrdiff_t)n, 0, 0, 0};
     d->c_step = d->res_step = (ptrdiff_t)width;
-    for (size_t i = 0, at = 0; i < d->runs; i++, at += K_STRETCH)
-        ((ek_run *)d->run)[i] =
-            (ek_run){(int32_t)at, (int32_t)(k - at < K_STRETCH ? k - at : K_STRETCH)};
-    cut(d);
+    for (size_t i = 0, at = 0; i < d->runs; i++, at += piece)
+        ((ek_run *)d->run)[i] = (ek_run){(int32_t)at, (int32_t)(k - at < piece ? k - at : piece)};
+    cut(d, LINEAR_STRETCH);
+    d->fold = 1;
     float *w = (float *)d->weight, *bias = (float *)d->bias;
     size_t vectors, at = 0;
     for (size_t i = 0; i < d->panels; i++) {
@@ -374,6 +377,7 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                 const stretch *part_k = &d->stretch[k];
                 t.run = d->run + part_k->run;
                 t.runs = part_k->runs;
+                t.fold = d->fold && part_k->runs > 1;
                 t.b = d->weight + p->b + part_k->k * wide;
                 const int last = k + 1 == d->stretches;
                 const float *next = t.b + part_k->rows * wide; /* another panel's, or behind all */

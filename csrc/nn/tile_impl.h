@@ -6,6 +6,7 @@
  * registers. */
 ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
     vf acc[EK_TILE_ROWS][2];
+    _Alignas(64) float before[EK_TILE_ROWS * 2 * VF]; /* sums of earlier runs */
     const float *a[EK_TILE_ROWS];
     const float *b = t->b;
 #pragma GCC unroll 16
@@ -13,6 +14,13 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
         a[r] = t->a[r] + t->a_off;
 #pragma GCC unroll 2
         for (size_t v = 0; v < nv; v++) acc[r][v] = vf_set1(0.0f);
+    }
+    if (t->fold) {
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+            for (size_t v = 0; v < nv; v++) vf_store(before + (r * 2 + v) * VF, vf_set1(0.0f));
+        }
     }
     for (size_t k = 0; k < t->runs; k++) {
         const ptrdiff_t begin = t->run[k].offset, end = begin + t->run[k].length;
@@ -27,6 +35,24 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
 #pragma GCC unroll 2
                 for (size_t v = 0; v < nv; v++) acc[r][v] = vf_fma(x, w[v], acc[r][v]);
             }
+        }
+        if (!t->fold || k + 1 == t->runs) continue;
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+            for (size_t v = 0; v < nv; v++) {
+                float *sum = before + (r * 2 + v) * VF;
+                vf_store(sum, vf_add(vf_load(sum), acc[r][v]));
+                acc[r][v] = vf_set1(0.0f);
+            }
+        }
+    }
+    if (t->fold) {
+#pragma GCC unroll 16
+        for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+            for (size_t v = 0; v < nv; v++)
+                acc[r][v] = vf_add(vf_load(before + (r * 2 + v) * VF), acc[r][v]);
         }
     }
     if (t->from != NULL) {
