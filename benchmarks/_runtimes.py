@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable
 
 import _programs_attention
-import _programs_conv
 import numpy as np
 import torch
 from _harness import Absent
@@ -19,7 +18,7 @@ Case = Callable[[], np.ndarray]
 
 def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram:
     """Our program of a benchmark network: the models' own where there is one, builder
-    calls for the transformers and for what needs ops that conversion lacks."""
+    calls for the transformers."""
     from ecgkit.models import _efficientnet, _resnet, scalogram_arrhythmia
 
     weights = {key: value.numpy() for key, value in module.state_dict().items()}
@@ -29,9 +28,8 @@ def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram
         return _efficientnet.program(weights, shape[-1])
     if name in ("cnn1d", "cnn_lstm"):
         return scalogram_arrhythmia._sequence_program(name, weights)
-    for programs in (_programs_attention.PROGRAMS, _programs_conv.PROGRAMS):
-        if name in programs:
-            return programs[name](weights, shape)
+    if name in _programs_attention.PROGRAMS:
+        return _programs_attention.PROGRAMS[name](weights, shape)
     return ek.nn.from_torch(module, shape)
 
 

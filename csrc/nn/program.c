@@ -323,7 +323,7 @@ static ek_status crew(void *ctx, size_t member, size_t end, ek_arena *tmp) {
         }
         for (size_t spin = 0; all_done(shares, threads) < units; spin++) {
             if (atomic_load(&j->failed)) return EK_OK;
-            if (spin > 4000)
+            if (spin > 40000) /* about a millisecond: a yield costs a busy machine's time slice */
                 sched_yield();
             else
                 relax();
