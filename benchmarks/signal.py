@@ -5,7 +5,7 @@ python benchmarks/signal.py --only cwt      the rows whose name holds the word
 ECGKIT_SIMD=avx2 python benchmarks/signal.py    with another instruction set
 
 Accuracy of beats on annotated recordings and rates of quality flags are pages of their own:
-benchmarks/rpeaks.py, benchmarks/quality.py.
+benchmarks/rpeaks.py, benchmarks/delineate.py, benchmarks/quality.py.
 """
 
 import sys
@@ -21,6 +21,7 @@ else:
     sys.path.append(sys.path.pop(0))  # ... nor be found by those who want the real one
     import _signal_filter
     import _signal_wavelet
+    import delineate
     import quality
     import rpeaks
     from _harness import bench, main
@@ -62,6 +63,7 @@ else:
         _signal_filter.correlation()
         _signal_filter.contract()
         rpeaks.speed()
+        delineate.speed()
         quality.speed()
         pictures()
 
