@@ -18,8 +18,8 @@
 #define EK_ORDER_LAST     0x40000000u
 #define EK_ORDER_ROW      0x3fffffffu
 
-/* order (c, n) from labels y (n, c) and scores s (n, c). Stable; -0 equals 0; infinities are
- * ordered. A NaN score is EK_EVALUE; n above EK_ORDER_ROW is EK_ESHAPE. */
+/* order (c, n) from labels y (n, c; NULL: all 0) and scores s (n, c). Stable; -0 equals 0;
+ * infinities are ordered. A NaN score is EK_EVALUE; n above EK_ORDER_ROW is EK_ESHAPE. */
 EK_CHECK ek_status ek_metric_order_f32(const uint8_t *y, const float *s, size_t n, size_t c,
                                        uint32_t *order);
 EK_CHECK ek_status ek_metric_order_f64(const uint8_t *y, const double *s, size_t n, size_t c,
@@ -149,12 +149,17 @@ EK_CHECK ek_status ek_metric_cubic_sum(const double *x, size_t n, const double *
 
 /* ------------------------------------------------------------------ signals
  * Per row of x and y (n, t), out (n, 5): sum (x-y)^2, sum x^2, and about the rows' means the sums
- * of x^2, y^2 and x y. Double, two passes. NaN stays in its row. t of at least 1. */
-typedef void (*ek_metric_row_f32_fn)(const float *x, const float *y, size_t t, double *out);
-typedef void (*ek_metric_row_f64_fn)(const double *x, const double *y, size_t t, double *out);
+ * of x^2, y^2 and x y (0 without `about`). Double, two passes. NaN stays in its row. t of at
+ * least 1. */
+typedef void (*ek_metric_row_f32_fn)(const float *x, const float *y, size_t t, int about,
+                                     double *out);
+typedef void (*ek_metric_row_f64_fn)(const double *x, const double *y, size_t t, int about,
+                                     double *out);
 #define EK_METRIC_SIGNAL_DECLARE(isa)                                                              \
-    void ek_metric_row_f32_##isa(const float *x, const float *y, size_t t, double *out);           \
-    void ek_metric_row_f64_##isa(const double *x, const double *y, size_t t, double *out);         \
+    void ek_metric_row_f32_##isa(const float *x, const float *y, size_t t, int about,              \
+                                 double *out);                                                     \
+    void ek_metric_row_f64_##isa(const double *x, const double *y, size_t t, int about,            \
+                                 double *out);                                                     \
     double ek_metric_ssim_row_##isa(const ek_metric_ssim *s, const double *x, const double *y,     \
                                     double *tmp)
 
@@ -171,10 +176,10 @@ EK_METRIC_SIGNAL_DECLARE(ref);
 EK_METRIC_SIGNAL_DECLARE(avx2);
 EK_METRIC_SIGNAL_DECLARE(avx512);
 
-EK_CHECK ek_status ek_metric_rows_f32(const float *x, const float *y, size_t n, size_t t,
+EK_CHECK ek_status ek_metric_rows_f32(const float *x, const float *y, size_t n, size_t t, int about,
                                       double *out);
 EK_CHECK ek_status ek_metric_rows_f64(const double *x, const double *y, size_t n, size_t t,
-                                      double *out);
+                                      int about, double *out);
 EK_CHECK ek_status ek_metric_ssim_f64(const ek_metric_ssim *s, const double *x, const double *y,
                                       size_t n, double *out);
 

@@ -49,7 +49,7 @@ static ek_status NAME(column)(const NAME(job) * j, size_t at, NAME(item) * a, NA
     uint32_t *out = j->order + at * n;
     for (size_t i = 0; i < n; i++) {
         const uint32_t row = a[i].row;
-        const uint32_t positive = j->y[row * c + at] ? EK_ORDER_POSITIVE : 0;
+        const uint32_t positive = j->y && j->y[row * c + at] ? EK_ORDER_POSITIVE : 0;
         const uint32_t last = i + 1 == n || a[i + 1].key != a[i].key ? EK_ORDER_LAST : 0;
         out[i] = row | positive | last;
     }

@@ -6,6 +6,7 @@ enum { BLOCK = 16 }; /* rows of places per piece */
 typedef struct {
     const void *x, *y;
     size_t t;
+    int about;
     ek_metric_row_f32_fn f32;
     ek_metric_row_f64_fn f64;
     double *out;
@@ -15,7 +16,8 @@ static ek_status rows_f32(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const rows_job *j = ctx;
     const float *x = j->x, *y = j->y;
     (void)tmp;
-    for (size_t i = begin; i < end; i++) j->f32(x + i * j->t, y + i * j->t, j->t, j->out + 5 * i);
+    for (size_t i = begin; i < end; i++)
+        j->f32(x + i * j->t, y + i * j->t, j->t, j->about, j->out + 5 * i);
     return EK_OK;
 }
 
@@ -23,11 +25,13 @@ static ek_status rows_f64(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const rows_job *j = ctx;
     const double *x = j->x, *y = j->y;
     (void)tmp;
-    for (size_t i = begin; i < end; i++) j->f64(x + i * j->t, y + i * j->t, j->t, j->out + 5 * i);
+    for (size_t i = begin; i < end; i++)
+        j->f64(x + i * j->t, y + i * j->t, j->t, j->about, j->out + 5 * i);
     return EK_OK;
 }
 
-ek_status ek_metric_rows_f32(const float *x, const float *y, size_t n, size_t t, double *out) {
+ek_status ek_metric_rows_f32(const float *x, const float *y, size_t n, size_t t, int about,
+                             double *out) {
     static const struct {
         unsigned need;
         ek_metric_row_f32_fn fn;
@@ -37,11 +41,12 @@ ek_status ek_metric_rows_f32(const float *x, const float *y, size_t n, size_t t,
         {0,             ek_metric_row_f32_ref   },
     };
     if (t == 0) return n == 0 ? EK_OK : EK_ESHAPE;
-    rows_job j = {x, y, t, EK_PICK(ROWS), NULL, out};
+    rows_job j = {x, y, t, about, EK_PICK(ROWS), NULL, out};
     return ek_parallel_for(n, 1 + 65536 / t, rows_f32, &j);
 }
 
-ek_status ek_metric_rows_f64(const double *x, const double *y, size_t n, size_t t, double *out) {
+ek_status ek_metric_rows_f64(const double *x, const double *y, size_t n, size_t t, int about,
+                             double *out) {
     static const struct {
         unsigned need;
         ek_metric_row_f64_fn fn;
@@ -51,7 +56,7 @@ ek_status ek_metric_rows_f64(const double *x, const double *y, size_t n, size_t 
         {0,             ek_metric_row_f64_ref   },
     };
     if (t == 0) return n == 0 ? EK_OK : EK_ESHAPE;
-    rows_job j = {x, y, t, NULL, EK_PICK(ROWS), out};
+    rows_job j = {x, y, t, about, NULL, EK_PICK(ROWS), out};
     return ek_parallel_for(n, 1 + 65536 / t, rows_f64, &j);
 }
 

@@ -29,25 +29,26 @@ static PyObject *py_metric_order(PyObject *mod, PyObject *const *args, Py_ssize_
          2
     };
     PyObject *a[EKPY_MAX_ARGS];
-    PyArrayObject *y, *s = NULL, *out = NULL;
+    PyArrayObject *y = NULL, *s = NULL, *out = NULL;
     size_t threads = 0;
     ek_status st = EK_OK;
     (void)mod;
     if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
     if (ekpy_size(&sig, a[2], "threads", 0, &threads) < 0) return NULL;
-    if ((y = exact(&sig, a[0], NPY_UINT8, 2, "y")) == NULL) return NULL;
+    if (a[0] != Py_None && (y = exact(&sig, a[0], NPY_UINT8, 2, "y")) == NULL) return NULL;
     const int type = ekpy_float_type(&sig, a[1], "s");
     if (type < 0 || (s = ekpy_in(&sig, a[1], type, 2, 2, "s")) == NULL) return NULL;
-    if (ekpy_same_dim(&sig, y, 0, s, 0, "y and s") < 0 ||
-        ekpy_same_dim(&sig, y, 1, s, 1, "y and s") < 0)
+    if (y && (ekpy_same_dim(&sig, y, 0, s, 0, "y and s") < 0 ||
+              ekpy_same_dim(&sig, y, 1, s, 1, "y and s") < 0))
         goto done;
+    const uint8_t *labels = y ? PyArray_DATA(y) : NULL;
     const size_t n = ekpy_dims(s, 0, 1), c = ekpy_dims(s, 1, 2);
     const npy_intp shape[] = {(npy_intp)c, (npy_intp)n};
     if ((out = ekpy_out(&sig, NULL, NPY_UINT32, 2, shape, "out")) == NULL) goto done;
     EKPY_RUN(st, threads,
              type == NPY_DOUBLE
-                 ? ek_metric_order_f64(PyArray_DATA(y), PyArray_DATA(s), n, c, PyArray_DATA(out))
-                 : ek_metric_order_f32(PyArray_DATA(y), PyArray_DATA(s), n, c, PyArray_DATA(out)));
+                 ? ek_metric_order_f64(labels, PyArray_DATA(s), n, c, PyArray_DATA(out))
+                 : ek_metric_order_f32(labels, PyArray_DATA(s), n, c, PyArray_DATA(out)));
     if (st == EK_EVALUE) {
         Py_CLEAR(out);
         ekpy_error("MetricError", "scores hold NaN; a model that gives NaN cannot be ranked: "

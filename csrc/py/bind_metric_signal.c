@@ -5,16 +5,17 @@
 static PyObject *py_metric_rows(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kw) {
     static const ekpy_sig sig = {
-        "metric_rows", {"x", "y", "threads", NULL},
+        "metric_rows", {"x", "y", "about", "threads", NULL},
          2
     };
     PyObject *a[EKPY_MAX_ARGS];
     PyArrayObject *x = NULL, *y = NULL, *out = NULL;
     size_t threads = 0;
+    int about = 1;
     ek_status st;
     (void)mod;
-    if (ekpy_bind(&sig, args, nargs, kw, a) < 0 ||
-        ekpy_size(&sig, a[2], "threads", 0, &threads) < 0)
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0 || ekpy_bool(&sig, a[2], "about", &about) < 0 ||
+        ekpy_size(&sig, a[3], "threads", 0, &threads) < 0)
         return NULL;
     const int tx = ekpy_float_type(&sig, a[0], "x"), ty = ekpy_float_type(&sig, a[1], "y");
     if (tx < 0 || ty < 0) return NULL;
@@ -28,9 +29,10 @@ static PyObject *py_metric_rows(PyObject *mod, PyObject *const *args, Py_ssize_t
     const npy_intp shape[] = {(npy_intp)n, 5};
     if ((out = ekpy_out(&sig, NULL, NPY_DOUBLE, 2, shape, "out")) == NULL) goto done;
     EKPY_RUN(st, threads,
-             type == NPY_DOUBLE
-                 ? ek_metric_rows_f64(PyArray_DATA(x), PyArray_DATA(y), n, t, PyArray_DATA(out))
-                 : ek_metric_rows_f32(PyArray_DATA(x), PyArray_DATA(y), n, t, PyArray_DATA(out)));
+             type == NPY_DOUBLE ? ek_metric_rows_f64(PyArray_DATA(x), PyArray_DATA(y), n, t, about,
+                                                     PyArray_DATA(out))
+                                : ek_metric_rows_f32(PyArray_DATA(x), PyArray_DATA(y), n, t, about,
+                                                     PyArray_DATA(out)));
     if (st != EK_OK) {
         Py_CLEAR(out);
         ekpy_raise(st, &sig);

@@ -92,13 +92,11 @@ def associate(
     start, cases = _cases(outcomes, n)
     count = np.diff(start)
     twice, ties = np.empty((features, len(count))), np.empty(features)
-    nobody = np.zeros((n, _COLUMNS), np.uint8)
     for at in range(0, features, _COLUMNS):
         block = np.ascontiguousarray(array[:, at : at + _COLUMNS])
         if block.dtype not in (np.float32, np.float64):
             block = block.astype(np.float64)
-        mine = nobody if block.shape[1] == _COLUMNS else nobody[:, : block.shape[1]].copy()
-        order = _core.metric_order(mine, block, threads)
+        order = _core.metric_order(None, block, threads)
         here = slice(at, at + block.shape[1])
         twice[here], ties[here] = _core.metric_rank_sums(order, start, cases, threads)
     n1, n0 = count.astype(float), (n - count).astype(float)
@@ -294,7 +292,7 @@ def prototype_distances(
             inter = sums / pairs
     else:
         raise ValueError(f"metric must be 'cosine' or 'euclidean', got {metric!r}")
-    twins = [len(x[member == k]) - len(np.unique(x[member == k], axis=0)) for k in range(len(size))]
+    twins = [int(m) - len({row.tobytes() for row in x[member == k]}) for k, m in enumerate(size)]
     return PrototypeDistances(
         tuple(names.tolist()), size, np.diag(inter).copy(), inter, np.array(twins)
     )

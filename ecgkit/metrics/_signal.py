@@ -11,14 +11,16 @@ from .._typing import Array, ArrayLike
 from ..errors import LayoutError, MetricError
 
 
-def _rows(x: ArrayLike, y: ArrayLike, threads: int | None) -> tuple[Array, tuple[int, ...], int]:
+def _rows(
+    x: ArrayLike, y: ArrayLike, about: bool, threads: int | None
+) -> tuple[Array, tuple[int, ...], int]:
     a, b = np.asarray(x), np.asarray(y)
     if a.shape != b.shape or a.ndim == 0 or a.shape[-1] == 0:
         raise LayoutError(
             f"x and y must have one shape (..., time) with samples, got {a.shape} and {b.shape}"
         )
     t = a.shape[-1]
-    return _core.metric_rows(a.reshape(-1, t), b.reshape(-1, t), threads), a.shape[:-1], t
+    return _core.metric_rows(a.reshape(-1, t), b.reshape(-1, t), about, threads), a.shape[:-1], t
 
 
 def _given(values: Array, lead: tuple[int, ...]) -> Any:
@@ -39,7 +41,7 @@ def rmse(x: ArrayLike, y: ArrayLike, *, threads: int | None = None) -> Any:
     float, or ndarray of float64 of the leading shape
         A NaN spoils its row.
     """
-    sums, lead, t = _rows(x, y, threads)
+    sums, lead, t = _rows(x, y, False, threads)
     return _given(np.sqrt(sums[:, 0] / t), lead)
 
 
@@ -62,7 +64,7 @@ def prd(x: ArrayLike, y: ArrayLike, *, centred: bool = False, threads: int | Non
     float, or ndarray of float64 of the leading shape
         ``100 sqrt(sum (x - y)^2 / sum x^2)``; NaN where ``x`` has no power.
     """
-    sums, lead, _ = _rows(x, y, threads)
+    sums, lead, _ = _rows(x, y, centred, threads)
     power = sums[:, 2 if centred else 1]
     ratio = np.divide(sums[:, 0], power, out=np.full(len(sums), np.nan), where=power > 0)
     return _given(100.0 * np.sqrt(ratio), lead)
@@ -82,7 +84,7 @@ def correlation(x: ArrayLike, y: ArrayLike, *, threads: int | None = None) -> An
     float, or ndarray of float64 of the leading shape
         NaN where a row is constant.
     """
-    sums, lead, _ = _rows(x, y, threads)
+    sums, lead, _ = _rows(x, y, True, threads)
     power = np.sqrt(sums[:, 2]) * np.sqrt(sums[:, 3])
     r = np.divide(sums[:, 4], power, out=np.full(len(sums), np.nan), where=power > 0)
     return _given(np.clip(r, -1.0, 1.0), lead)
