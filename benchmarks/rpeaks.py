@@ -28,7 +28,7 @@ INTRO = """# R peaks on annotated recordings
 `python benchmarks/rpeaks.py`. One-to-one matching within 150 ms (EC57), ventricular flutter left
 out; one set of constants for everything. The constants were fitted on all of DS1, so that the
 tables flatter; LUDB took no part. The same fit, made on some records of DS1 and counted on the
-others (`python benchmarks/rpeaks_search.py`, 51,021 beats):
+others (`python benchmarks/_rpeaks_search.py`, 51,021 beats):
 
 | held out | first lead: missed, extra | Se, P+ | fused: missed, extra | Se, P+ |
 |---|---|---|---|---|

@@ -301,3 +301,14 @@ def test_waves_of_unseen_patients_of_ludb(ludb):
     assert (hit / (hit + missed) >= (0.97, 0.999, 0.99)).all()
     assert (hit / (hit + extra) >= (0.95, 0.999, 0.99)).all()
     assert (np.array([np.std(e) for e in errors]) <= (0.015, 0.016, 0.02)).all()
+
+
+def test_leads_that_contradict_one_another_give_no_fused_wave_out_of_order():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        x = rng.normal(size=(12, 1000)) + 3 * rng.normal(size=(12, 250)).repeat(4, 1)
+        d = ek.signal.delineate(x, fs=100, rpeaks=np.arange(60, 950, 70))
+        fused = d.samples[:, -1]
+        here = fused[fused[..., 0] >= 0]
+        assert (np.diff(here, axis=-1) > 0).all()
+        d.amplitudes()

@@ -109,6 +109,10 @@ void delin_fuse(const int64_t *points, size_t lead, double fs, int64_t r, int64_
         int64_t *to = fused + 3 * wave;
         to[0] = earliest(v[0], n, need, within);
         to[2] = -earliest(v[2], n, need, within);
+        if (to[2] - to[0] < 2) { /* the leads speak of different waves */
+            to[0] = to[2] = -1;
+            continue;
+        }
         to[1] = wave == 1 ? r : v[1][n / 2];
         to[1] = to[1] <= to[0] ? to[0] + 1 : to[1] >= to[2] ? to[2] - 1 : to[1];
     }

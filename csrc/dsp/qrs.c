@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* The middle of a plateau on MIT-BIH DS1 (first lead and both fused), by benchmarks/
- * rpeaks_search.py, which also counts what such a search is worth on records it has not seen. */
+ * _rpeaks_search.py, which also counts what such a search is worth on records it has not seen. */
 static const qrs_params PARAMS = {
     .centre = 14.2,
     .sigma = 0.0291,

@@ -368,7 +368,8 @@ def delineate(
 
     All leads together: the earliest onset that two other leads confirm (within 16, 12, 24 ms for
     P, QRS, T), and likewise the latest offset; the median where none is confirmed; absent when
-    fewer than three leads (half of them, with fewer than six) show the wave.
+    fewer than three leads (half of them, with fewer than six) show the wave, or where the onset so
+    found is not before the offset.
 
     Trained on LUDB (Kalyakulina et al., IEEE Access 8, 2020, 186181), 200 patients; accuracy
     beside NeuroKit2's methods, cross-validated by patient: ``docs/accuracy_delineation.md``. A P

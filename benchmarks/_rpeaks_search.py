@@ -1,6 +1,6 @@
 """The constants of the R-peak detector: searched, and what a search is worth on unseen records.
 
-python benchmarks/rpeaks_search.py      MIT-BIH DS1, unpacked under ECGKIT_CACHE; fifteen minutes
+python benchmarks/_rpeaks_search.py      MIT-BIH DS1, unpacked under ECGKIT_CACHE; fifteen minutes
 
 Settings are drawn around a centre, each constant by a lognormal factor (22 %). A setting's loss on
 a record is the sum of the square roots of its missed and its extra beats, first lead alone and both
