@@ -1,13 +1,17 @@
 """from_torch: networks as the user wrote them, layer names, and what is refused."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
-from convert_witness import assert_as_exact_as_torch, ready
+from convert_witness import assert_as_exact_as_torch, error, ready
 
 import ecgkit as ek
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+own = pytest.importorskip("own_networks")
 pytestmark = pytest.mark.torch
 
 
@@ -114,6 +118,44 @@ def test_lstm_with_its_last_state():
 
 
 @pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (own.UNet(), (12, 200)),
+        (own.TCN(), (12, 200)),
+        (own.CRNN(), (12, 400)),
+        (own.CRNN(nn.GRU), (12, 400)),
+        (own.Conformer(), (12, 400)),
+        (own.Upsampler(), (3, 40)),
+    ],
+    ids=["unet", "tcn", "lstm", "gru", "conformer", "upsampler"],
+)
+def test_networks_over_time(net, shape):
+    assert_as_exact_as_torch(ready(net), shape)
+
+
+def test_token_ids_come_as_an_example_of_integers():
+    def forward(layers, ids):
+        return layers[1](layers[0](ids) + layers[2].weight[:20])
+
+    layers = nn.Embedding(50, 16), nn.LayerNorm(16), nn.Embedding(30, 16)
+    net = as_module(forward, *layers)
+    ids = np.random.default_rng(0).integers(0, 50, (3, 20))
+    program = ek.nn.from_torch(net, ids)
+    with torch.no_grad():
+        assert error(program(ids), net(torch.from_numpy(ids))) < 1e-6
+
+
+def test_a_converted_program_pickles_and_keeps_to_its_lengths():
+    program = ek.nn.from_torch(ready(own.UNet()), (12, 200))
+    twin = pickle.loads(pickle.dumps(program))
+    x = np.random.default_rng(0).standard_normal((2, 12, 200)).astype(np.float32)
+    np.testing.assert_array_equal(twin(x, taps=["up1"])["up1"], program(x, taps=["up1"])["up1"])
+    for p in (program, twin):
+        with pytest.raises(ek.LayoutError, match="converted for these lengths alone"):
+            p(np.zeros((1, 12, 240)))
+
+
+@pytest.mark.parametrize(
     ("forward", "message"),
     [
         (lambda _, x: x - x.mean(0, keepdim=True), "axis 0, which holds the batch"),
@@ -158,3 +200,10 @@ def test_arguments_that_are_no_network_or_no_shape():
         ek.nn.from_torch(net, (12, 0))
     with pytest.raises(ek.ConversionError, match="cannot trace"):
         ek.nn.from_torch(net, (11, 100))
+
+
+def test_the_example_of_the_docs_runs(capsys):
+    page = Path(__file__).resolve().parents[1] / "docs" / "engine" / "own_network.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    exec(compile(code, page.name, "exec"), {})
+    assert float(capsys.readouterr().out.splitlines()[-1]) < 1e-5

@@ -35,3 +35,21 @@ def test_torchvision(name, side, options):
     torch.manual_seed(0)
     net = getattr(torchvision().models, name)(**options)
     assert_as_exact_as_torch(ready(net), (3, side, side), n=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "options"),
+    [
+        ("vit_tiny_patch16_224", 64, {"img_size": 64}),
+        ("mixer_s32_224", 64, {"img_size": 64}),
+        ("efficientnet_lite0", 64, {}),
+        ("convnext_atto", 64, {}),
+        ("regnetx_002", 64, {}),
+        ("ghostnet_050", 64, {}),
+    ],
+)
+def test_timm(name, side, options):
+    torchvision()
+    torch.manual_seed(0)
+    net = pytest.importorskip("timm").create_model(name, pretrained=False, **options)
+    assert_as_exact_as_torch(ready(net), (3, side, side), n=2)

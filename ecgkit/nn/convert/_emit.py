@@ -3,12 +3,15 @@
 Every method takes and returns :class:`Value`; axes and shapes are those of the graph.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from ...errors import LayoutError
+from .._compiled import CompiledProgram
 from .._graph import Node, Tensor
 from ..program import Program
 from ._names import unique
@@ -16,6 +19,16 @@ from ._value import Frame, Refusal, Value, constant
 
 MOST = 1 << 31  # numbers of a value
 _JOINED = 7  # tensors that one concatenation of the engine takes
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Why a converted network takes no other lengths: its graph has them written into it."""
+
+    how: str
+
+    def __call__(self, shapes: Mapping[str, tuple[int, ...]]) -> NoReturn:
+        raise LayoutError(f"it was converted for these lengths alone; {self.how} again for others")
 
 
 class Emitter(Frame):
@@ -26,6 +39,12 @@ class Emitter(Frame):
         self.p = program
 
     # ---- plumbing
+
+    def compile(self, how: str) -> CompiledProgram:
+        """The program; ``how`` says what to call for other lengths."""
+        program = self.p.compile()
+        program._resized = Fixed(how)
+        return program
 
     def tensor(self, v: Value) -> Tensor:
         """The program's tensor of a value."""

@@ -75,7 +75,7 @@ def from_onnx(
     walk.inputs(dict(shapes or {}), batch_axis)
     walk.graph(proto.graph, walk.values, 0)
     walk.outputs()
-    return walk.emit.p.compile()
+    return walk.emit.compile("call from_onnx with shapes=")
 
 
 @dataclass

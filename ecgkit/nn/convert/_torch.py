@@ -129,7 +129,7 @@ class _Walk:
             if node.op == "call_function":
                 self._guarded(node)
         self._outputs()
-        return self.emit.p.compile()
+        return self.emit.compile("call from_torch")
 
     # ---- ends
 

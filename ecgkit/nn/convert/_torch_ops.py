@@ -167,7 +167,7 @@ def _reduction(kind: str) -> Handler:
         dims = a.get("dim")
         options = {}
         if kind in ("var", "std"):
-            given = a.get("correction", 1)
+            given = a.get("correction", int(a.get("unbiased", True)))
             options["correction"] = 1.0 if given is None else float(given)
         dims = None if dims is None else ints(dims)
         return e.reduce(kind, a["self"], dims or None, a.get("keepdim", False), **options)
@@ -177,7 +177,7 @@ def _reduction(kind: str) -> Handler:
 
 for _name, _kind in (
     *(("mean", "mean"), ("sum", "sum"), ("amax", "max"), ("amin", "min")),
-    *(("var.correction", "var"), ("std.correction", "std")),
+    *(("var", "var"), ("std", "std")),
 ):
     aten(_name)(_reduction(_kind))
 
