@@ -3,20 +3,8 @@
 import copy
 
 import numpy as np
-import pytest
 
 import ecgkit as ek
-
-
-def torchvision():
-    """torchvision; its compiled ops, which no network here calls, need not fit this PyTorch."""
-    torch = pytest.importorskip("torch")
-    if not hasattr(torch.ops.torchvision, "nms"):
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for op in ("nms", "qnms"):
-            library.define(f"{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch._ecgkit_test_library = library  # it must outlive the import
-    return pytest.importorskip("torchvision")
 
 
 def ready(module, seed=0):

@@ -1,7 +1,8 @@
 """from_torch on networks nobody here wrote, with random weights."""
 
 import pytest
-from convert_witness import assert_as_exact_as_torch, ready, torchvision
+from convert_witness import assert_as_exact_as_torch, ready
+from torch_companions import torchvision
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.torch, pytest.mark.slow]

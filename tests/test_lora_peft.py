@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
+import torch_companions
 
 from ecgkit.lora import merge_checkpoint
 
 torch = pytest.importorskip("torch")
+torch_companions.torchvision()
 peft = pytest.importorskip("peft", exc_type=ImportError)
 transformers = pytest.importorskip("transformers", exc_type=ImportError)
 nn = torch.nn

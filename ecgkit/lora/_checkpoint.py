@@ -106,15 +106,15 @@ def merge_checkpoint(
     -----
     ``W' = round(W + s B A)`` with ``s = alpha/r`` (``alpha/sqrt(r)`` for rsLoRA); transposed for
     ``fan_in_fan_out`` weights and embeddings; over the flattened kernel for convolutions; DoRA
-    multiplies every output by magnitude / norm [1]_ [2]_.
+    multiplies every output by magnitude / norm (Hu et al., Liu et al.).
 
     Killed at any moment, a run leaves ``out`` as it was; run again, it keeps the weight files that
     were finished and ends with the same bytes as an undisturbed run.
 
     References
     ----------
-    .. [1] Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
-    .. [2] Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, ICML 2024.
+    Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
+    Liu et al., DoRA: Weight-Decomposed Low-Rank Adaptation, ICML 2024.
     """
     began = time.monotonic()
     adapters = _paths(adapter)
