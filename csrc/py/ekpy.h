@@ -82,8 +82,7 @@ int ekpy_poll_signals(void *thread_state);
 
 /* One table per domain, listed in module.c. */
 extern PyMethodDef ekpy_metric_methods[], ekpy_metric_decisions_methods[],
-    ekpy_metric_curve_methods[], ekpy_metric_gaussian_methods[],
-    ekpy_metric_signal_methods[];
+    ekpy_metric_curve_methods[], ekpy_metric_gaussian_methods[], ekpy_metric_signal_methods[];
 extern PyMethodDef ekpy_filter_methods[], ekpy_beats_methods[];
 extern PyMethodDef ekpy_waves_methods[], ekpy_hrv_methods[];
 extern PyMethodDef ekpy_median_methods[], ekpy_fft_methods[];
