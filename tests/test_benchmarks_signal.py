@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import ecgkit as ek
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
@@ -16,7 +18,7 @@ def run(*command):
         capture_output=True,
         text=True,
         cwd=BENCHMARKS,
-        env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(ek.__file__).parents[1])},
         timeout=120,
         check=False,
     )

@@ -9,7 +9,7 @@ import pytest
 import ecgkit as ek
 
 torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 networks = pytest.importorskip("_networks_conv")
 from _networks import scatter_norms  # noqa: E402
 from _runtimes import compiled  # noqa: E402

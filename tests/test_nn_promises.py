@@ -179,10 +179,13 @@ def test_calls_after_the_first_take_no_memory(threads):
     out = np.empty((8, 5), np.float32)
     for _ in range(3):
         program(x, out=out, threads=threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(30):
-        program(x, out=out, threads=threads)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 30
+    rounds = []
+    for _ in range(5):  # the interpreter may fault in one of them; a kernel's memory would in all
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(30):
+            program(x, out=out, threads=threads)
+        rounds.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(rounds) < 30
 
 
 # ---- what does not fit
