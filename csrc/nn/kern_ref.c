@@ -170,20 +170,19 @@ static void recur(const ek_recur *p) {
         }
 }
 
-static void lstm_cell(const float *sums, size_t gate, float *cell, float *out, size_t n) {
+static void lstm_cell(const float *sums, size_t gate, float *cell, float *h, size_t n) {
     for (size_t j = 0; j < n; j++) {
         const float *s = sums + j;
         cell[j] = sigmoidf(s[gate]) * cell[j] + sigmoidf(s[0]) * tanhf(s[2 * gate]);
-        out[j] = sigmoidf(s[3 * gate]) * tanhf(cell[j]);
+        h[j] = sigmoidf(s[3 * gate]) * tanhf(cell[j]);
     }
 }
 
-static void gru_cell(const float *sums, size_t gate, const float *xn, const float *h, float *out,
-                     size_t n) {
+static void gru_cell(const float *sums, size_t gate, const float *xn, float *h, size_t n) {
     for (size_t j = 0; j < n; j++) {
         const float *s = sums + j;
         const float fresh = tanhf(xn[j] + sigmoidf(s[0]) * s[2 * gate]);
-        out[j] = fresh + sigmoidf(s[gate]) * (h[j] - fresh);
+        h[j] = fresh + sigmoidf(s[gate]) * (h[j] - fresh);
     }
 }
 

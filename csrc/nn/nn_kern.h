@@ -138,12 +138,11 @@ typedef struct {
     void (*wino_in)(const float *x, size_t pitch, size_t n, float *v, size_t point);
     void (*wino_out)(const ek_wino_out *o);
     void (*recur)(const ek_recur *p);
-    /* n units of a cell from the sums of its gates, `gate` floats apart: i f g o for the LSTM,
-     * whose cell state is updated in place; r z n for the GRU, where xn is the input's part of n
-     * and the sum holds the state's */
-    void (*lstm_cell)(const float *sums, size_t gate, float *cell, float *out, size_t n);
-    void (*gru_cell)(const float *sums, size_t gate, const float *xn, const float *h, float *out,
-                     size_t n);
+    /* n units of a cell from the sums of its gates, `gate` floats apart: i f g o for the LSTM, r z
+     * n for the GRU, where xn is the input's part of n and the sum holds the state's. sums, cell
+     * and h (updated) have room for whole vectors, cell and h hold finite numbers there */
+    void (*lstm_cell)(const float *sums, size_t gate, float *cell, float *h, size_t n);
+    void (*gru_cell)(const float *sums, size_t gate, const float *xn, float *h, size_t n);
     void (*act)(ek_act kind, float param, float *x, size_t n);         /* in place */
     void (*add)(const float *x, const float *y, float *out, size_t n); /* out may be x or y */
     void (*mul)(const float *x, const float *y, float *out, size_t n);

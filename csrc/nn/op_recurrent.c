@@ -66,18 +66,15 @@ static size_t recurrent_units(const ek_nn_step *s, const ek_nn_call *c) {
 /* Up to EK_RECUR_ROWS sequences of one direction, from the first time step to the last. */
 typedef struct {
     size_t dir, first, rows;
-    float *sums[EK_RECUR_ROWS], *cell[EK_RECUR_ROWS];
-    const float *h[EK_RECUR_ROWS];
+    float *sums[EK_RECUR_ROWS], *cell[EK_RECUR_ROWS], *h[EK_RECUR_ROWS];
 } group;
 
-static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, group *g) {
+static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, const group *g) {
     const recurrent_data *l = s->data;
-    const size_t hidden = l->hidden, all_sums = l->gates * hidden;
+    const size_t hidden = l->hidden, all_sums = l->gates * hidden, bytes = hidden * sizeof(float);
     const float *bias = l->weight + l->directions * hidden * l->pitch + g->dir * hidden;
-    float *const out = ek_nn_at(c, s->buf[1]);
-    const float *const given = ek_nn_at(c, s->buf[0]);
     const float *from[EK_RECUR_ROWS];
-    ek_recur p = {.h = g->h,
+    ek_recur p = {.h = (const float *const *)g->h,
                   .from = from,
                   .to = g->sums,
                   .w = l->weight + g->dir * hidden * l->pitch,
@@ -86,25 +83,25 @@ static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, group *g) {
                   .columns = all_sums};
     for (size_t i = 0; i < l->time; i++) {
         const size_t t = g->dir == 0 ? i : l->time - 1 - i;
-        const float *x[EK_RECUR_ROWS];
+        size_t place[EK_RECUR_ROWS]; /* the sequence's time step and direction */
         for (size_t r = 0; r < g->rows; r++) {
-            x[r] = given + (((g->first + r) * l->time + t) * l->directions + g->dir) * all_sums;
-            from[r] = x[r];
+            place[r] = ((g->first + r) * l->time + t) * l->directions + g->dir;
+            from[r] = ek_nn_at(c, s->buf[0]) + place[r] * all_sums;
             if (l->gates == LSTM) continue;
-            memcpy(g->sums[r], x[r], 2 * hidden * sizeof(float)); /* r and z; n has its own bias */
-            memcpy(g->sums[r] + 2 * hidden, bias, hidden * sizeof(float));
+            memcpy(g->sums[r], from[r], 2 * bytes); /* r and z; n has its own bias */
+            memcpy(g->sums[r] + 2 * hidden, bias, bytes);
             from[r] = g->sums[r];
         }
-        p.backwards =
-            i % 2; /* what the last step read last, still in the first cache, comes first */
+        p.backwards = i % 2; /* what the last step read last, still in the first cache, is first */
         s->isa->recur(&p);
         for (size_t r = 0; r < g->rows; r++) {
-            float *o = out + (((g->first + r) * l->time + t) * l->directions + g->dir) * hidden;
             if (l->gates == LSTM)
-                s->isa->lstm_cell(g->sums[r], hidden, g->cell[r], o, hidden);
+                s->isa->lstm_cell(g->sums[r], hidden, g->cell[r], g->h[r], hidden);
             else
-                s->isa->gru_cell(g->sums[r], hidden, x[r] + 2 * hidden, g->h[r], o, hidden);
-            g->h[r] = o;
+                s->isa->gru_cell(g->sums[r], hidden,
+                                 ek_nn_at(c, s->buf[0]) + place[r] * all_sums + 2 * hidden, g->h[r],
+                                 hidden);
+            memcpy(ek_nn_at(c, s->buf[1]) + place[r] * hidden, g->h[r], bytes);
         }
         if (i % POLL == POLL - 1) {
             const ek_status st = ek_poll();
@@ -117,26 +114,28 @@ static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, group *g) {
 static ek_status recurrent_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
                                ek_arena *tmp) {
     const recurrent_data *l = s->data;
-    const size_t hidden = l->hidden, bytes = hidden * sizeof(float), all = c->n * l->items;
-    float *scratch = ek_arena_f32(tmp, EK_RECUR_ROWS * (l->pitch + hidden) + hidden);
-    if (scratch == NULL) return EK_ENOMEM;
-    float *cells = scratch + EK_RECUR_ROWS * l->pitch, *zero = cells + EK_RECUR_ROWS * hidden;
-    memset(zero, 0, bytes);
+    const size_t bytes = l->hidden * sizeof(float), all = c->n * l->items;
+    const size_t wide = ek_nn_ceil(l->hidden, s->isa->width) * s->isa->width;
+    /* the last gate of the sums is read in whole vectors too */
+    const size_t room = l->pitch + s->isa->width, scratch = EK_RECUR_ROWS * (room + 2 * wide);
+    float *memory = ek_arena_f32(tmp, scratch);
+    if (memory == NULL) return EK_ENOMEM;
     ek_status st = EK_OK;
     for (size_t u = begin; u < end && st == EK_OK; u++) {
         group g = {.dir = u % l->directions, .first = u / l->directions * EK_RECUR_ROWS};
         g.rows = all - g.first < EK_RECUR_ROWS ? all - g.first : EK_RECUR_ROWS;
-        memset(cells, 0, EK_RECUR_ROWS * bytes);
+        memset(memory, 0, scratch * sizeof(float));
         for (size_t r = 0; r < g.rows; r++) {
-            const size_t state = ((g.first + r) * l->directions + g.dir) * hidden;
-            g.sums[r] = scratch + r * l->pitch;
-            g.cell[r] = cells + r * hidden;
-            g.h[r] = s->buf[2] ? ek_nn_at(c, s->buf[2]) + state : zero;
+            const size_t state = ((g.first + r) * l->directions + g.dir) * l->hidden;
+            g.sums[r] = memory + r * (room + 2 * wide);
+            g.cell[r] = g.sums[r] + room;
+            g.h[r] = g.cell[r] + wide;
+            if (s->buf[2]) memcpy(g.h[r], ek_nn_at(c, s->buf[2]) + state, bytes);
             if (s->buf[3]) memcpy(g.cell[r], ek_nn_at(c, s->buf[3]) + state, bytes);
         }
         st = walk(s, c, &g);
         for (size_t r = 0; r < g.rows && st == EK_OK; r++) {
-            const size_t state = ((g.first + r) * l->directions + g.dir) * hidden;
+            const size_t state = ((g.first + r) * l->directions + g.dir) * l->hidden;
             if (s->buf[4]) memcpy(ek_nn_at(c, s->buf[4]) + state, g.h[r], bytes);
             if (s->buf[5]) memcpy(ek_nn_at(c, s->buf[5]) + state, g.cell[r], bytes);
         }

@@ -157,27 +157,26 @@ static void recur(const ek_recur *p) {
     }
 }
 
-static void lstm_cell(const float *sums, size_t gate, float *cell, float *out, size_t n) {
+/* Whole vectors, the lanes beyond n included: a masked store could not be forwarded to the loads of
+ * the next product. */
+static void lstm_cell(const float *sums, size_t gate, float *cell, float *h, size_t n) {
     for (size_t j = 0; j < n; j += VF) {
-        const size_t m = n - j < VF ? n - j : VF;
         const float *s = sums + j;
-        const vf i = vf_sigmoid(vf_load_n(s, m)), f = vf_sigmoid(vf_load_n(s + gate, m));
-        const vf g = vf_tanh(vf_load_n(s + 2 * gate, m)),
-                 o = vf_sigmoid(vf_load_n(s + 3 * gate, m));
-        const vf c = vf_fma(i, g, vf_mul(f, vf_load_n(cell + j, m)));
-        vf_store_n(cell + j, c, m);
-        vf_store_n(out + j, vf_mul(o, vf_tanh(c)), m);
+        const vf i = vf_sigmoid(vf_load(s)), f = vf_sigmoid(vf_load(s + gate));
+        const vf g = vf_tanh(vf_load(s + 2 * gate)), o = vf_sigmoid(vf_load(s + 3 * gate));
+        const vf c = vf_fma(i, g, vf_mul(f, vf_load(cell + j)));
+        vf_store(cell + j, c);
+        vf_store(h + j, vf_mul(o, vf_tanh(c)));
     }
 }
 
-static void gru_cell(const float *sums, size_t gate, const float *xn, const float *h, float *out,
-                     size_t n) {
+static void gru_cell(const float *sums, size_t gate, const float *xn, float *h, size_t n) {
     for (size_t j = 0; j < n; j += VF) {
         const size_t m = n - j < VF ? n - j : VF;
         const float *s = sums + j;
-        const vf r = vf_sigmoid(vf_load_n(s, m)), z = vf_sigmoid(vf_load_n(s + gate, m));
-        const vf fresh = vf_tanh(vf_fma(r, vf_load_n(s + 2 * gate, m), vf_load_n(xn + j, m)));
-        vf_store_n(out + j, vf_fma(z, vf_sub(vf_load_n(h + j, m), fresh), fresh), m);
+        const vf r = vf_sigmoid(vf_load(s)), z = vf_sigmoid(vf_load(s + gate));
+        const vf fresh = vf_tanh(vf_fma(r, vf_load(s + 2 * gate), vf_load_n(xn + j, m)));
+        vf_store(h + j, vf_fma(z, vf_sub(vf_load(h + j), fresh), fresh));
     }
 }
 
