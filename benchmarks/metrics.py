@@ -5,9 +5,6 @@ here. `_rows_lora.py` and `_rows_proto.py` hold the rows of their subjects.
 """
 
 import importlib
-import importlib.util
-import sys
-from importlib.machinery import ModuleSpec
 
 import numpy as np
 from _harness import Absent, bench, main, peer
@@ -44,17 +41,18 @@ def plain_c(call):
 def torchmetrics():
     """The classification functions of torchmetrics, or why they are absent.
 
-    A torchvision that was built for another torch stops torchmetrics from importing; nothing here
-    needs it, so a stand-in takes its place.
+    A torchvision that was built for another torch stops torchmetrics and PEFT from importing; none
+    of its compiled ops is called here, so their names are declared first.
     """
     try:
-        importlib.import_module("torchvision")
-    except ImportError:
-        pass
-    except RuntimeError:
-        for name in ("torchvision", "torchvision.models"):
-            empty = sys.modules[name] = importlib.util.module_from_spec(ModuleSpec(name, None))
-            empty.__getattr__ = lambda _: None
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        return Absent(f"not installed ({error})")
+    if not hasattr(torch.ops.torchvision, "nms"):
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for op in ("nms", "qnms"):
+            library.define(f"{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torchmetrics.library = library  # it must outlive the imports
     try:
         return importlib.import_module("torchmetrics.functional.classification")
     except ImportError as error:
