@@ -17,6 +17,10 @@ EK_CHECK ek_status ek_linalg_gemm_f32(int trans_b, size_t m, size_t n, size_t k,
                                       size_t lda, const float *b, size_t ldb, float beta, float *c,
                                       size_t ldc);
 
+/* OpenBLAS back to one thread, should the process have been told otherwise (threadpoolctl): call it
+ * before a parallel region whose pieces multiply. */
+void ek_linalg_single(void);
+
 /* c (m, n) = alpha * op(a) @ op(b) + beta * c, double, row-major; op transposes where asked. */
 EK_CHECK ek_status ek_linalg_gemm_f64(int trans_a, int trans_b, size_t m, size_t n, size_t k,
                                       double alpha, const double *a, size_t lda, const double *b,

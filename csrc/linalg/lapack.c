@@ -7,6 +7,10 @@
 
 #define EK_BLAS(name) scipy_##name
 
+void ek_linalg_single(void) {
+    if (EK_BLAS(openblas_get_num_threads)() != 1) EK_BLAS(openblas_set_num_threads)(1);
+}
+
 static ek_status status(lapack_int info) {
     if (info == 0) return EK_OK;
     return info == LAPACK_WORK_MEMORY_ERROR || info == LAPACK_TRANSPOSE_MEMORY_ERROR ? EK_ENOMEM

@@ -73,6 +73,7 @@ static ek_status cubic_rows(void *ctx, size_t begin, size_t end, ek_arena *tmp) 
 ek_status ek_metric_cubic_sum(const double *x, size_t n, const double *y, size_t m, size_t d,
                               int same, double gamma, double coef, double *out) {
     const size_t pieces = (n + TILE - 1) / TILE;
+    ek_linalg_single();
     ek_arena *tmp = ek_arena_borrow();
     if (tmp == NULL) return EK_ENOMEM;
     cubic_job j = {x, y, n, m, d, same, gamma, coef, ek_arena_f64(tmp, pieces + 1)};

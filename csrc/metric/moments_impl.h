@@ -29,6 +29,7 @@ static ek_status NAME(centre_rows)(void *ctx, size_t begin, size_t end, ek_arena
 ek_status NAME(ek_metric_moments)(const FLOAT *x, size_t n, size_t d, double *mean, double *cov,
                                   double *centred) {
     if (n < 2 || d == 0) return EK_ESHAPE;
+    ek_linalg_single();
     NAME(moments_job) j = {x, n, d, mean, centred, 0};
     ek_status st = ek_parallel_for(d, 128, NAME(mean_columns), &j);
     const size_t grain = 1 + 32768 / d;
