@@ -6,48 +6,17 @@ The tolerance everywhere: our largest error is at most twice that of PyTorch's o
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from nn_witness import both, check, grid, numbers
 
 import ecgkit as ek
 from ecgkit.errors import LayoutError, WeightsError
 
 torch = pytest.importorskip("torch")
-torch.set_num_threads(1)
 F = torch.nn.functional
 
 pytestmark = pytest.mark.torch
-grid = settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-
-def numbers(*shape, seed=0, scale=1.0):
-    return (scale * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
-
-
-def check(got, function, *arrays):
-    """``function`` is PyTorch's; it runs in float32 and in float64."""
-    tensors = [None if a is None else torch.from_numpy(a) for a in arrays]
-    f32 = function(*tensors).numpy()
-    f64 = function(*(None if t is None else t.double() for t in tensors)).numpy()
-    assert got.dtype == np.float32
-    assert got.shape == f64.shape
-    if f64.size == 0:
-        return
-    scale = max(1.0, np.abs(f64).max())
-    ours, theirs = np.abs(got - f64).max(), np.abs(f32 - f64).max()
-    assert ours <= 2 * theirs + 1e-7 * scale, f"ours {ours:.3g}, PyTorch {theirs:.3g}"
-
-
-def both(function, *args, **kwargs):
-    """The result on one thread, after checking that two threads give the same bits."""
-    one = function(*args, **kwargs, threads=1)
-    assert np.array_equal(one, function(*args, **kwargs, threads=2), equal_nan=True)
-    return one
 
 
 @st.composite
