@@ -1,14 +1,16 @@
-"""ECGFounder: the authors' key layout, parity with PyTorch, heads of one's own."""
+"""ECGFounder: the published keys, the contract, heads of one's own; parity is in
+test_model_parity.py."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from witness_ecgfounder import layout, weights
 
 import ecgkit as ek
 from ecgkit.models._model import random_tensors
-from ecgkit.models.ecgfounder import BLOCKS, WIDTHS, ECGFounder
+from ecgkit.models.ecgfounder import ECGFounder
 
 MANIFESTS = Path(os.environ.get("ECGKIT_DATA", "../shared/data")).parent / "specs" / "manifests"
 
@@ -23,83 +25,19 @@ def manifest(leads):
     }
 
 
-def authors(leads, seed=0):
-    """Random weights with every key of the published file, batch norms far from the identity."""
-    rng = np.random.default_rng(seed)
-    wanted = ECGFounder.expected(**ECGFounder.complete({"leads": leads}))
-    good = random_tensors(wanted, seed)
-    found = {}
-    for key, shape in manifest(leads).items():
-        noise = rng.uniform(0.5, 3, shape).astype(np.float32)
-        found[key] = good.get(key, noise)
-        if key.endswith("bias") and key in good:
-            found[key] = rng.normal(0, 0.1, shape).astype(np.float32)
-    return found
-
-
-def reference(torch, w, x, double):
-    """Net1D written from the specification."""
-    F = torch.nn.functional
-    kind = torch.float64 if double else torch.float32
-    w = {k: torch.from_numpy(np.asarray(v)).to(kind) for k, v in w.items() if "bn" not in k}
-
-    def conv(x, at, stride=1, groups=1):
-        k = w[f"{at}.weight"].shape[-1]
-        total = max(0, (-(-x.shape[-1] // stride) - 1) * stride + k - x.shape[-1])
-        x = F.pad(x, (total // 2, total - total // 2))
-        return F.conv1d(x, w[f"{at}.weight"], w[f"{at}.bias"], stride, groups=groups)
-
-    x = F.silu(conv(torch.from_numpy(x).to(kind), "first_conv.conv", 2))
-    blocks, cin, first = {}, 64, True
-    for s, (cout, count) in enumerate(zip(WIDTHS, BLOCKS)):
-        for b in range(count):
-            at, stride = f"stage_list.{s}.block_list.{b}", 1 if b else 2
-            h = F.silu(conv(x if first else F.silu(x), f"{at}.conv1.conv"))
-            h = conv(F.silu(conv(h, f"{at}.conv2.conv", stride, cout // 16)), f"{at}.conv3.conv")
-            g = F.silu(F.linear(h.mean(-1), w[f"{at}.se_fc1.weight"], w[f"{at}.se_fc1.bias"]))
-            g = F.linear(g, w[f"{at}.se_fc2.weight"], w[f"{at}.se_fc2.bias"]).sigmoid()
-            if stride == 2:
-                x = F.max_pool1d(F.pad(x, (0, 1)), 2)
-            pad = cout - cin
-            x = h * g[..., None] + F.pad(x, (0, 0, pad // 2, pad - pad // 2))
-            blocks[at] = x
-            cin, first = cout, False
-    features = x.mean(-1)
-    blocks["features"] = features
-    return F.linear(features, w["dense.weight"], w["dense.bias"]), blocks
-
-
 @pytest.mark.parametrize("leads", [12, 1])
-def test_the_published_layout_loads_and_answers_like_pytorch(leads):
-    torch = pytest.importorskip("torch")
-    w = authors(leads)
-    m = ek.load_model("ecgfounder", weights=w, leads=leads)
+def test_the_published_layout_is_the_one_of_the_witness(leads):
+    wanted = layout(leads)
+    assert wanted == manifest(leads)
+    m = ek.load_model("ecgfounder", weights=weights(leads=leads), leads=leads)
     assert m.parameters == (30_819_014 if leads == 12 else 30_807_750) - 66_368
-    x = np.random.default_rng(1).normal(size=(2, leads, 5000)).astype(np.float32)
-    taps = ("stage_list.0.block_list.0", "stage_list.3.block_list.2", "features")
-    got = m.forward(x, taps=taps)
-    with torch.inference_mode():
-        want, blocks = reference(torch, w, x, double=True)
-        theirs, blocks32 = reference(torch, w, x, double=False)
-    pairs = [(got["output"], want, theirs)] + [(got[t], blocks[t], blocks32[t]) for t in taps]
-    for ours, f64, f32 in pairs:
-        f64 = f64.numpy()
-        scale = np.linalg.norm(f64)
-        error = np.linalg.norm(ours - f64) / scale
-        assert error <= 2 * np.linalg.norm(f32.numpy() - f64) / scale + 1e-7
-    assert np.array_equal(m.forward(x[1:]), got["output"][1:])
 
 
-def test_a_wrapped_checkpoint_of_torch_save_loads(tmp_path):
-    torch = pytest.importorskip("torch")
-    w = authors(12)
-    state = {f"module.{k}": torch.from_numpy(np.asarray(v)) for k, v in w.items()}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "12_lead_ECGFounder.pth")
-    m = ek.load_model("ecgfounder", weights=tmp_path / "12_lead_ECGFounder.pth")
-    x = np.random.default_rng(1).normal(size=(1, 12, 5000)).astype(np.float32)
-    assert np.array_equal(m.forward(x), ek.load_model("ecgfounder", weights=w).forward(x))
-    without = {k: v for k, v in w.items() if "bn" not in k}  # some files may lack the batch norms
-    assert ek.load_model("ecgfounder", weights=without).fingerprint == m.fingerprint
+def test_files_may_lack_the_batch_norms():
+    w = weights()
+    without = {k: v for k, v in w.items() if "bn" not in k}
+    m = ek.load_model("ecgfounder", weights=without)
+    assert m.fingerprint == ek.load_model("ecgfounder", weights=w).fingerprint
 
 
 def test_a_record_goes_through_the_whole_contract():
