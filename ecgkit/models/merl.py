@@ -14,6 +14,7 @@ import numpy as np
 
 from .._typing import Array, ArrayLike
 from ..errors import EcgkitError, LayoutError, WeightsError
+from . import _resnet1d
 from ._contract import Contract
 from ._model import Model
 from ._steps import Step
@@ -110,7 +111,9 @@ class Merl(Model):
 
     @classmethod
     def expected(cls, network: str, aligned: bool, num_classes: int) -> dict[str, tuple[int, ...]]:
-        encoder = _resnet_shapes() if network == "resnet18" else _vit_shapes(WIDTHS[network])
+        encoder = (
+            _resnet1d.shapes("shortcut") if network == "resnet18" else _vit_shapes(WIDTHS[network])
+        )
         width = FEATURES[network]
         if not aligned:
             head = "linear" if network == "resnet18" else "head"
@@ -121,7 +124,7 @@ class Merl(Model):
             return shapes | _pool_shapes()
         for i, cin in ((0, width), (3, SHARED)):
             shapes |= {f"proj_e.{i}.weight": (SHARED, cin), f"proj_e.{i}.bias": (SHARED,)}
-            shapes |= _norm_shapes(f"proj_e.{i + 1}", SHARED)
+            shapes |= _resnet1d.norm_shapes(f"proj_e.{i + 1}", SHARED)
         return shapes
 
     def adopt(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -184,30 +187,6 @@ class Merl(Model):
 
 
 # ---------------------------------------------------------------- key layouts
-def _norm_shapes(at: str, n: int) -> dict[str, tuple[int, ...]]:
-    return {f"{at}.{k}": (n,) for k in ("weight", "bias", "running_mean", "running_var")}
-
-
-def _resnet_blocks():
-    """Key, channels in and out, stride."""
-    cin = 64
-    for stage, cout in enumerate((64, 128, 256, 512), 1):
-        for b in range(2):
-            yield f"layer{stage}.{b}", cin, cout, 2 if stage > 1 and b == 0 else 1
-            cin = cout
-
-
-def _resnet_shapes() -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 12, 7), **_norm_shapes("bn1", 64)}
-    for at, cin, cout, stride in _resnet_blocks():
-        shapes |= {f"{at}.conv1.weight": (cout, cin, 3), **_norm_shapes(f"{at}.bn1", cout)}
-        shapes |= {f"{at}.conv2.weight": (cout, cout, 3), **_norm_shapes(f"{at}.bn2", cout)}
-        if stride > 1:
-            shapes[f"{at}.shortcut.0.weight"] = (cout, cin, 1)
-            shapes |= _norm_shapes(f"{at}.shortcut.1", cout)
-    return shapes
-
-
 def _vit_shapes(d: int) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {
         "to_patch_embedding.weight": (d, 12, PATCH),
@@ -253,13 +232,13 @@ def _program(w: Mapping[str, Array], network: str, aligned: bool, num_classes: i
     inner = {k.removeprefix("ecg_encoder."): v for k, v in w.items()}
     named = None if aligned else "features"
     if network == "resnet18":
-        h = _resnet(p, inner, x)
+        h = _resnet1d.build(p, inner, x, short="shortcut", pool=False)
         h = _attention_pool(p, w, h) if aligned else p.mean(h, -1, name=named)
     else:
         h = _vit(p, inner, x, WIDTHS[network] // HEAD, named)
         if aligned:
-            h = p.relu(_norm(p, w, "proj_e.1", _linear(p, w, "proj_e.0", h)))
-            h = _norm(p, w, "proj_e.4", _linear(p, w, "proj_e.3", h))
+            h = p.relu(_resnet1d.batch_norm(p, w, "proj_e.1", _linear(p, w, "proj_e.0", h)))
+            h = _resnet1d.batch_norm(p, w, "proj_e.4", _linear(p, w, "proj_e.3", h))
     if aligned:
         length = p.sqrt(p.sum(p.multiply(h, h), -1, keepdim=True))
         h = p.divide(h, p.maximum(length, 1e-12), name="features")
@@ -274,26 +253,6 @@ def _program(w: Mapping[str, Array], network: str, aligned: bool, num_classes: i
 
 def _linear(p, w, at, x, **options):
     return p.linear(x, w[f"{at}.weight"], w[f"{at}.bias"], **options)
-
-
-def _norm(p, w, at, x):
-    return p.batch_norm(
-        x, *(w[f"{at}.{k}"] for k in ("weight", "bias", "running_mean", "running_var"))
-    )
-
-
-def _resnet(p, w, x):
-    h = p.conv1d(x, w["conv1.weight"], stride=2, padding=3)
-    h = p.relu(_norm(p, w, "bn1", h))
-    for at, _, _, stride in _resnet_blocks():
-        y = p.conv1d(h, w[f"{at}.conv1.weight"], stride=stride, padding=1)
-        y = p.relu(_norm(p, w, f"{at}.bn1", y))
-        y = _norm(p, w, f"{at}.bn2", p.conv1d(y, w[f"{at}.conv2.weight"], padding=1))
-        if stride > 1:
-            h = p.conv1d(h, w[f"{at}.shortcut.0.weight"], stride=stride)
-            h = _norm(p, w, f"{at}.shortcut.1", h)
-        h = p.relu(p.add(y, h), name=at)
-    return h
 
 
 def _attention_pool(p, w, h):
