@@ -146,6 +146,37 @@ def zscore(x: Array, fs: float) -> Array:
 
 
 @_step
+def lead_code(x: Array, fs: float, *, lead: str) -> Array:
+    """Twelve rows behind the one lead given: ones in the row of ``lead``, zeros in the others."""
+    from ..record import STANDARD_LEADS
+
+    out = np.zeros((len(x), 1 + len(STANDARD_LEADS), x.shape[-1]), np.float32)
+    out[:, :1] = x
+    out[:, 1 + STANDARD_LEADS.index(lead)] = 1.0
+    return out
+
+
+@_step
+def conserved_masks(x: Array, fs: float, *, reach: float = 0.04) -> Array:
+    """Two rows behind the leads: ones from the end of P to the onset of QRS, and ones within
+    ``reach`` s of an R peak (:func:`ecgkit.signal.delineate`, all leads together)."""
+    from .. import signal
+
+    n, leads, time = x.shape
+    out = np.zeros((n, leads + 2, time), np.float32)
+    out[:, :leads] = x
+    around = round(reach * fs)
+    for to, recording in zip(out, x):
+        beats = signal.delineate(recording, fs=fs)
+        for begin, end in zip(beats.points("P")[:, 2], beats.points("QRS")[:, 0]):
+            if 0 <= begin < end:
+                to[leads, begin:end] = 1.0
+        for peak in beats.rpeaks:
+            to[leads + 1, max(0, peak - around) : peak + around + 1] = 1.0
+    return out
+
+
+@_step
 def stacked_scalogram(
     x: Array,
     fs: float,
