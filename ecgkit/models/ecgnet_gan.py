@@ -25,7 +25,7 @@ UNITS, LAYERS = 100, 2  # of the generator, per direction
 CONVS = ((32, 25, 5), (64, 15, 3), (128, 9, 3))  # channels, taps, stride
 SLOPE = 0.2
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-OWN = {
+OWN: dict[str, dict[str, Any]] = {
     "generator": {"lead": "I", "rows": 12, "coded": False},
     "discriminator": {},
     "cvd": {"masks": True, "num_classes": len(SUPERCLASSES)},
