@@ -206,7 +206,7 @@ class Contract:
         for step in self.steps:
             if step is not self.features:
                 signals = step(signals, self.fs)
-        return signals
+        return np.asarray(signals, np.float32)
 
     def featured(self, filtered: Array) -> Array:
         """Filtered signals to what the network eats."""

@@ -94,6 +94,9 @@ def _design(kind: str, fs: float, *parameters: float) -> tuple[Array, Array]:
     if kind == "notch":
         frequency, q = parameters
         return signal.iirnotch(frequency, q, fs=fs)
+    if kind == "highpass":
+        cutoff, order = parameters
+        return signal.butter(int(order), cutoff, "highpass", fs=fs)
     low, high, order = parameters
     return signal.butter(int(order), [low, high], "bandpass", fs=fs)
 
@@ -112,6 +115,15 @@ def bandpass(x: Array, fs: float, *, low: float, high: float, order: int = 4) ->
     from .. import signal
 
     return signal.filtfilt(*_design("band", fs, low, high, order), np.asarray(x, np.float64))
+
+
+@_step
+def highpass(x: Array, fs: float, *, cutoff: float, order: int = 1) -> Array:
+    """Butterworth high-pass, forward and backward, in the polynomial form of
+    ``scipy.signal.butter``."""
+    from .. import signal
+
+    return signal.filtfilt(*_design("highpass", fs, cutoff, order), np.asarray(x, np.float64))
 
 
 @_step
