@@ -250,7 +250,7 @@ class Model:
             yield signals[i : i + self.batch], notes[i : i + self.batch]
 
 
-_BUFFERS = ("running_mean", "running_var")
+_BUFFERS = ("running_mean", "running_var", "positional_encoding")
 
 
 def random_tensors(expected: Mapping[str, Sequence[int]], seed: int) -> dict[str, Array]:

@@ -150,11 +150,23 @@ def minmax_all(x: Array, fs: float, *, eps: float = 0.0) -> Array:
 
 
 @_step
-def zscore(x: Array, fs: float) -> Array:
-    """Per lead: zero mean and unit deviation over the whole input; a constant lead becomes 0."""
+def zscore(x: Array, fs: float, *, flat: float = 0.0) -> Array:
+    """Per lead: zero mean and unit deviation over the whole input; a constant lead becomes 0.
+
+    So does one that spans less than ``flat``: behind a filter a constant is rounding noise.
+    """
     from .. import signal
 
-    return signal.zscore(np.asarray(x, np.float32))
+    out = signal.zscore(np.asarray(x, np.float32))
+    if flat:
+        out[np.ptp(x, axis=-1) < flat] = 0.0
+    return out
+
+
+@_step
+def zeros_behind(x: Array, fs: float, *, length: int) -> Array:
+    """Every lead to ``length`` samples, with zeros behind its end."""
+    return np.pad(np.asarray(x, np.float32), ((0, 0), (0, 0), (0, length - x.shape[-1])))
 
 
 @_step
