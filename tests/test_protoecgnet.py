@@ -127,3 +127,76 @@ def test_the_published_sizes():
     ones = 80 * 512 + 936 * 512 * 3 + 21 * 512 * 32
     published = 4_457_344 + 15_134_856 + 12_898_983 + 73_698
     assert own == published - ones - 2 * 513_000
+
+
+# ------------------------------------------------------------------- projection
+def training(m, n=6, seed=3):
+    x = np.random.default_rng(seed).normal(size=(n, 12, 1000)).astype(np.float32)
+    labels = np.zeros((n, len(m.labels)), bool)
+    labels[np.arange(n), np.arange(n) % (len(m.labels) - 1)] = True  # none has the last one
+    return x, labels
+
+
+def test_projection_takes_the_most_similar_window_of_a_record_with_the_label():
+    m = load("morphology", morphology=104)
+    x, labels = training(m)
+    found = m.project([(x[:4], labels[:4], "abcd"), (x[4:], labels[4:], "ef")], 100)
+    assert found.seen == 6
+    out = m.forward(m.preprocess(x, 100), taps=("similarity", "add_on_layers"))
+    new = found.tensors["prototype_vectors"]
+    for i, (_, name) in enumerate(m.prototypes):
+        record = m.labels.index(name)
+        if record >= 6:
+            assert str(i) not in found.metadata["morphology"]
+            assert not new[i].any()
+            continue
+        said = found.metadata["morphology"][str(i)]
+        near = out["similarity"][record, i]
+        at = int(near.argmax())
+        assert (said["ecg_id"], said["prototype_class"]) == ("abcdef"[record], name)
+        assert said["similarity_score"] == pytest.approx(near[at], rel=1e-5)
+        assert said["start"] == pytest.approx(min(at * 31.25 // 1, 907) / 100)
+        assert said["stop"] - said["start"] == pytest.approx(0.93)
+        assert np.array_equal(new[i][:, 0], out["add_on_layers"][record, :, at : at + 3])
+
+
+def test_a_projected_prototype_is_as_similar_as_can_be_to_its_own_record():
+    w = witness.weights(network="diffuse")
+    m = ek.load_model("protoecgnet", weights=w)
+    x, labels = training(m, 2)
+    found = m.project([(x, labels)], 100)
+    again = ek.load_model("protoecgnet", weights=w | found.tensors)
+    scores = again.embed(x, 100)
+    for number, said in found.metadata["diffuse"].items():
+        assert scores[said["ecg_id"], int(number)] == pytest.approx(4, abs=1e-4)
+        assert (said["start"], said["stop"]) == (0, 10)
+
+
+def test_a_fusion_is_projected_branch_by_branch_in_one_pass():
+    counts = {"rhythm": 16, "morphology": 52, "diffuse": 3}
+    w = witness.weights(**counts)
+    m = ek.load_model("protoecgnet", weights=w)
+    x, _ = training(m, 3)
+    labels = np.zeros((3, 71), bool)
+    for i, name in enumerate(("SR", "LVH", "EL")):
+        labels[i, m.labels.index(name)] = True
+    found = m.project([(x, labels)], 100)
+    assert {b: {v["prototype_class"]: v["ecg_id"] for v in d.values()}
+            for b, d in found.metadata.items()} == {
+        "rhythm": {"SR": 0}, "morphology": {"LVH": 1}, "diffuse": {"EL": 2}}  # fmt: skip
+    assert sorted(found.tensors) == [
+        "model1d.prototype_vectors", "model2d_global.prototype_vectors",
+        "model2d_partial.prototype_vectors",
+    ]  # fmt: skip
+    assert ek.load_model("protoecgnet", weights=w | found.tensors).fingerprint != m.fingerprint
+
+
+def test_projection_wants_a_row_of_labels_for_each_recording():
+    m = load("diffuse")
+    x, labels = training(m, 2)
+    with pytest.raises(ek.LayoutError, match=r"shape \(n, 3\)"):
+        m.project([(x, labels[:, :2])], 100)
+    with pytest.raises(ek.LayoutError, match=r"shape \(n, 3\)"):
+        m.project([(x, labels[:1])], 100)
+    with pytest.raises(ek.LayoutError, match=r"shape \(n, 3\)"):
+        m.project([(x[:1], labels)], 100)

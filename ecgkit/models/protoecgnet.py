@@ -7,7 +7,7 @@ diffuse (the same, the whole recording). A linear layer on all similarities give
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from .._typing import Array
 from ..errors import WeightsError
 from ._contract import Contract
 from ._model import Model
+from ._projection import Projection, project
 from ._protoecgnet import BRANCHES, FUSION, LENGTH, branch_shapes, parts, program
 from ._steps import Step
 
@@ -53,17 +54,30 @@ class ProtoECGNet(Model):
     }
     published = "the authors' repository (bbj-lab/protoecgnet) holds code, no checkpoint"
 
+    vectors: dict[str, Array]
+    """Branch -> its prototypes, as they lie in the checkpoint."""
+    members: dict[str, list[tuple[int, ...]]]
+    """Branch -> the classes of each of its prototypes, by number in the branch."""
+    head: tuple[Array, Array | None]
+    """Weights (label, prototype) and bias of the last layer; a branch has no bias."""
+
     def __init__(self, tensors, variant, contract, card, source):
         self._identity: dict[str, Array] = {}
         super().__init__(tensors, variant, contract, card, source)
-        if self.variant["network"] != "fusion":
-            self.labels = parts(self.variant["network"])[0][0].labels
-        self.prototypes = tuple(
-            (b.name, b.labels[members[0]] if len(members) == 1 else
-             "+".join(b.labels[i] for i in members))
-            for b, at in parts(self.variant["network"])
-            for members in self._members(b, at)
-        )  # fmt: skip
+        found = parts(self.variant["network"])
+        if len(found) == 1:
+            self.labels = found[0][0].labels
+        self.members = {b.name: self._members(b, at) for b, at in found}
+
+    @property
+    def prototypes(self) -> tuple[tuple[str, str], ...]:
+        """Branch and class of every prototype, in the order of :meth:`embed`; the classes that
+        share one are joined by ``+``."""
+        return tuple(
+            (b.name, "+".join(b.labels[i] for i in members))
+            for b, _ in parts(self.variant["network"])
+            for members in self.members[b.name]
+        )
 
     @classmethod
     def complete(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +145,10 @@ class ProtoECGNet(Model):
         return [tuple(map(int, np.flatnonzero(row > 0))) for row in table]
 
     def program(self, tensors: Mapping[str, Array]):
-        self._head = (tensors["classifier.weight"], tensors.get("classifier.bias"))
+        self.vectors = {
+            b.name: tensors[f"{at}prototype_vectors"] for b, at in parts(self.variant["network"])
+        }
+        self.head = tensors["classifier.weight"], tensors.get("classifier.bias")
         return program(tensors, self.variant["network"], self.variant["pool"])
 
     def forward(self, prepared: Array, *, taps: Sequence[str] = ()):
@@ -143,6 +160,34 @@ class ProtoECGNet(Model):
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         """Independent probabilities: they do not sum to 1."""
         return self._program(prepared)[1], None
+
+    def project(
+        self, batches: Iterable[Any], fs: float | None = None, *, unit: str = "mV"
+    ) -> Projection:
+        """Replace every prototype by the piece of a real recording that resembles it most.
+
+        Parameters
+        ----------
+        batches : iterable of (x, labels) or (x, labels, names)
+            ``x``: recordings in any form that the model takes. ``labels``: (n, label), true where
+            a recording has the label, in the order of :attr:`labels`; a prototype looks only at
+            recordings with a label of its classes. ``names``: what the metadata calls each
+            recording; default its number.
+        fs, unit
+            Of arrays, as for calling the model.
+
+        Returns
+        -------
+        Projection
+            New tensors and the metadata that ``explain`` reads.
+
+        Notes
+        -----
+        As the authors' ``push.py``: the largest similarity over the windows, the first of equals,
+        whatever ``pool`` is. One pass for all branches, in the memory of one batch;
+        :func:`ecgkit.proto.push` does the same to features, and survives interruptions.
+        """
+        return project(self, batches, fs, unit)
 
 
 def _bare(tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -104,7 +104,7 @@ def push(
         raise LayoutError(
             f"push: classes must be ({len(v)}, classes), a row per prototype; got {member.shape}"
         )
-    run = _Run(v, member, metric, eps, None if state is None else Path(state), threads)
+    run = Run(v, member, metric, eps, None if state is None else Path(state), threads)
     stream = batches(run.seen) if callable(batches) else _rest(batches, run.seen)
     saved = time.monotonic()
     try:
@@ -135,8 +135,8 @@ def _rest(batches: Iterable[Any], done: int) -> Iterator[Any]:
     yield from stream
 
 
-class _Run:
-    """The best piece of every prototype so far."""
+class Run:
+    """One pass: the best piece of every prototype so far."""
 
     def __init__(
         self,
@@ -144,8 +144,8 @@ class _Run:
         member: Array | None,
         metric: str,
         eps: float,
-        path: Path | None,
-        threads: int | None,
+        path: Path | None = None,
+        threads: int | None = None,
     ):
         self.v, self.member, self.metric, self.eps = v, member, metric, eps
         self.path, self.threads = path, threads
