@@ -1,9 +1,8 @@
 """The literature's convolutional networks as PyTorch modules, at their published widths, random
-weights: ECGFounder's Net1D, MERL's ResNet1d-18, PTB-XL's xresnet1d101, ProtoECGNet's branches."""
+weights: ECGFounder's Net1D, MERL's ResNet1d-18, ProtoECGNet's branches."""
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -107,57 +106,6 @@ class ResNet1d18(nn.Module):
         return self.head(self.layers(self.pool(self.bn1(self.conv1(x)).relu())))
 
 
-class ConvNorm(nn.Sequential):
-    def __init__(self, cin: int, cout: int, k: int, stride: int = 1, act: bool = True):
-        super().__init__(
-            nn.Conv1d(cin, cout, k, stride, (k - 1) // 2, bias=False), nn.BatchNorm1d(cout)
-        )
-        if act:
-            self.append(nn.ReLU())
-
-
-class XBlock(nn.Module):
-    def __init__(self, cin: int, stride: int):
-        super().__init__()
-        self.convs = nn.Sequential(
-            ConvNorm(cin, 64, 1), ConvNorm(64, 64, 5, stride), ConvNorm(64, 256, 1, act=False)
-        )
-        self.idpath = nn.Sequential()
-        if stride != 1:
-            self.idpath.append(nn.AvgPool1d(2, ceil_mode=True))
-        if cin != 256:
-            self.idpath.append(ConvNorm(cin, 256, 1, act=False))
-
-    def forward(self, x):
-        return (self.convs(x) + self.idpath(x)).relu()
-
-
-class XResNet1d101(nn.Module):
-    """The reference network of the PTB-XL benchmark (Strodthoff et al., 2021), 71 classes."""
-
-    def __init__(self):
-        super().__init__()
-        layers = [ConvNorm(12, 32, 5, 2), ConvNorm(32, 32, 5), ConvNorm(32, 64, 5)]
-        layers.append(nn.MaxPool1d(3, 2, 1))
-        cin = 64
-        for stage, count in enumerate((3, 4, 23, 3)):
-            for i in range(count):
-                layers.append(XBlock(cin, 2 if stage and i == 0 else 1))
-                cin = 256
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Sequential(
-            nn.BatchNorm1d(512),
-            nn.Linear(512, 128),
-            nn.ReLU(),
-            nn.BatchNorm1d(128),
-            nn.Linear(128, 71),
-        )
-
-    def forward(self, x):
-        h = self.layers(x)
-        return self.head(torch.cat([h.amax(-1), h.mean(-1)], 1))
-
-
 class BasicBlock2d(nn.Module):
     def __init__(self, cin: int, cout: int, stride: int):
         super().__init__()
@@ -204,7 +152,6 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...], float, float]]:
     return {
         "ecgfounder_net1d": (Net1D(), (12, 5000), 1.25, 1.7),
         "merl_resnet1d18": (ResNet1d18(pool=False), (12, 5000), 1.1, 1.25),
-        "xresnet1d101": (XResNet1d101(), (12, 1000), 1.25, 2.0),
         "protoecgnet_1d": (ResNet1d18(pool=True), (12, 1000), 1.25, 2.0),
         "protoecgnet_2d": (ProtoECGNet2d(), (1, 12, 1000), 1.25, 2.0),
     }

@@ -19,13 +19,15 @@ Case = Callable[[], np.ndarray]
 def compiled(name: str, module, shape: tuple[int, ...]) -> ek.nn.CompiledProgram:
     """Our program of a benchmark network: the models' own where there is one, builder
     calls for the transformers."""
-    from ecgkit.models import _efficientnet, _resnet, scalogram_arrhythmia
+    from ecgkit.models import _efficientnet, _ptbxl, _resnet, scalogram_arrhythmia
 
     weights = {key: value.numpy() for key, value in module.state_dict().items()}
     if name == "resnet18":
         return _resnet.program(weights, shape[-1])
     if name == "efficientnet_lite0":
         return _efficientnet.program(weights, shape[-1])
+    if name == "xresnet1d101":
+        return _ptbxl.program(name, weights, shape[-1])
     if name in ("cnn1d", "cnn_lstm"):
         return scalogram_arrhythmia._sequence_program(name, weights)
     if name in _programs_attention.PROGRAMS:
@@ -54,9 +56,11 @@ def _onnx(module, x) -> bytes:
     return buffer.getvalue()
 
 
-def answers(program: ek.nn.CompiledProgram, x: np.ndarray) -> np.ndarray:
+def answers(
+    program: ek.nn.CompiledProgram, x: np.ndarray, threads: int | None = None
+) -> np.ndarray:
     """The network's output: ``logits`` where a program returns more."""
-    y = program(x)
+    y = program(x, threads=threads)
     return y[list(program.outputs).index("logits")] if isinstance(y, tuple) else y
 
 

@@ -201,6 +201,20 @@ def conserved_masks(x: Array, fs: float, *, reach: float = 0.04) -> Array:
 
 
 @_step
+def standardise(x: Array, fs: float, *, mean: float, deviation: float) -> Array:
+    """One constant mean and deviation for every recording and lead: those of a training set."""
+    return ((x - np.float64(mean)) / deviation).astype(np.float32)
+
+
+@_step
+def windows(x: Array, fs: float, *, length: int, stride: int) -> Array:
+    """Overlapping windows, (n, window, lead, ``length``); a rest shorter than ``length`` is
+    dropped."""
+    views = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)[:, :, ::stride]
+    return np.ascontiguousarray(views.swapaxes(1, 2), np.float32)
+
+
+@_step
 def stacked_scalogram(
     x: Array,
     fs: float,
