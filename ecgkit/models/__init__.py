@@ -23,10 +23,11 @@ from ._ecgfounder import ecgfounder_contract
 from ._model import Model, random_tensors
 from ._prediction import Prediction
 from ._steps import Step
+from ._text import ClassEmbeddings
 
 __all__ = [
-    "Card", "Contract", "Model", "ModelTable", "Prediction", "Step", "ecgfounder_contract",
-    "list_models", "load_model",
+    "Card", "ClassEmbeddings", "Contract", "Model", "ModelTable", "Prediction", "Step",
+    "ecgfounder_contract", "list_models", "load_model",
 ]  # fmt: skip
 
 

@@ -2,22 +2,23 @@
 
 A ResNet1d-18 without max-pool or a ViT over patches of 50 samples; the full checkpoint adds the
 projection into the space that it shares with text. Encoder files give features, or logits with a
-fine-tuned head.
+fine-tuned head. Its text tower (MedCPT, a BERT) runs from the same file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .._typing import Array, ArrayLike
-from ..errors import EcgkitError, LayoutError, WeightsError
-from . import _resnet1d
+from .._typing import Array
+from ..errors import EcgkitError, WeightsError
+from . import _bert, _resnet1d
 from ._contract import Contract
-from ._model import Model
 from ._steps import Step
+from ._zeroshot import WithText
 
 MIMIC_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 LENGTH, SHARED = 5000, 256
@@ -25,9 +26,8 @@ WIDTHS = {"vit_tiny": 192, "vit_small": 384, "vit_middle": 512, "vit_base": 768}
 PATCH, DEPTH, HEAD = 50, 12, 64
 FEATURES = {"resnet18": 512, **WIDTHS}
 MAP = 313  # time steps of the ResNet's last stage
+TEXT = ("lm_model.", "proj_t.")
 UNUSED = (
-    "lm_model.",
-    "proj_t.",
     "linear1.",
     "linear2.",
     "ecg_encoder.linear.",
@@ -35,11 +35,12 @@ UNUSED = (
 )
 
 
-class Merl(Model):
+class Merl(WithText):
     """Features, a fine-tuned head's logits, or the embedding that text is compared with."""
 
     name = "merl"
-    task = "ECG embeddings, zero-shot scores against class embeddings, fine-tuned heads"
+    task = "ECG embeddings, zero-shot scores from prompts, fine-tuned heads"
+    shared, most_tokens, lowercase = SHARED, 256, True
     labels = ()
     paper: ClassVar = {
         "title": "Zero-shot ECG classification with multimodal learning and test-time clinical "
@@ -61,6 +62,8 @@ class Merl(Model):
         "network": ("resnet18", *WIDTHS),
         "aligned": (True, False),
         "num_classes": range(10_001),
+        "text_layers": range(49),
+        "vocabulary": range(1_000_001),
     }
     published = (
         "the authors link res18_best_ckpt.pth and vit_tiny_best_ckpt.pth in their repository"
@@ -72,35 +75,47 @@ class Merl(Model):
 
     @classmethod
     def complete(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Without a choice: the ResNet; aligned unless it has a head."""
-        classes = given.get("num_classes", 0)
-        full = {"network": "resnet18", "aligned": not classes, "num_classes": classes, **given}
+        """Without a choice: the ResNet; aligned unless it has a head; no text tower."""
+        classes, layers = given.get("num_classes", 0), given.get("text_layers", 0)
+        full = {
+            "network": "resnet18",
+            "aligned": not classes,
+            "num_classes": classes,
+            "text_layers": layers,
+            **given,
+            "vocabulary": given.get("vocabulary", _bert.TextConfig.vocabulary) if layers else 0,
+        }
         if full["aligned"] and classes:
             raise EcgkitError(
                 f"{cls.name}: a head of {classes} classes stands on the encoder alone; leave out "
                 "num_classes, or pass aligned=False"
             )
+        if layers and not full["aligned"]:
+            raise EcgkitError(f"{cls.name}: a text tower belongs to aligned=True alone")
         return full
 
     @classmethod
     def infer(cls, tensors: Mapping[str, Array]) -> dict[str, Any]:
-        """Network and alignment, from the keys."""
+        """Network, alignment and text tower, from the keys."""
         keys = {k.removeprefix("module."): v for k, v in tensors.items()}
         aligned = any(k.startswith("ecg_encoder.") for k in keys)
+        layers, vocabulary = _bert.sizes(keys, "lm_model.") if aligned else (0, 0)
+        found = {"network": "resnet18", "aligned": aligned}
+        found |= {"text_layers": layers, "vocabulary": vocabulary}
         patch = keys.get("ecg_encoder.to_patch_embedding.weight" if aligned
                          else "to_patch_embedding.weight")  # fmt: skip
         if patch is None:
-            return {"network": "resnet18", "aligned": aligned}
+            return found
         width = len(patch)
         names = {w: name for name, w in WIDTHS.items()}
         if width not in names:
             raise WeightsError(
                 f"{cls.name}: a ViT of width {width}; known widths: {', '.join(map(str, names))}"
             )
-        return {"network": names[width], "aligned": aligned}
+        return {**found, "network": names[width]}
 
     @classmethod
-    def contract_of(cls, network: str, aligned: bool, num_classes: int) -> Contract:
+    def contract_of(cls, **variant: Any) -> Contract:
         """500 Hz, 10 s, leads in MIMIC's order (aVF before aVL), scaled to 0..1 over all leads."""
         return Contract(
             fs=500.0,
@@ -110,7 +125,9 @@ class Merl(Model):
         )
 
     @classmethod
-    def expected(cls, network: str, aligned: bool, num_classes: int) -> dict[str, tuple[int, ...]]:
+    def expected(
+        cls, network: str, aligned: bool, num_classes: int, text_layers: int, vocabulary: int
+    ) -> dict[str, tuple[int, ...]]:
         encoder = (
             _resnet1d.shapes("shortcut") if network == "resnet18" else _vit_shapes(WIDTHS[network])
         )
@@ -120,20 +137,37 @@ class Merl(Model):
             rows = {f"{head}.weight": (num_classes, width), f"{head}.bias": (num_classes,)}
             return encoder | (rows if num_classes else {})
         shapes = {f"ecg_encoder.{k}": v for k, v in encoder.items()}
+        text = _text_shapes(text_layers, vocabulary) if text_layers else {}
         if network == "resnet18":
-            return shapes | _pool_shapes()
+            return shapes | _pool_shapes() | text
         for i, cin in ((0, width), (3, SHARED)):
             shapes |= {f"proj_e.{i}.weight": (SHARED, cin), f"proj_e.{i}.bias": (SHARED,)}
             shapes |= _resnet1d.norm_shapes(f"proj_e.{i + 1}", SHARED)
-        return shapes
+        return shapes | text
 
     def adopt(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
-        """Without the text tower, the heads of the training loss and leftover classifiers."""
-        unused = UNUSED if self.variant["num_classes"] else (*UNUSED, "linear.", "head.")
+        """Without the heads of the training loss, leftover classifiers, and a text tower that is
+        not wanted or not whole."""
+        unused: tuple[str, ...] = (*UNUSED, "lm_model.embeddings.position_ids")
+        if not self.variant["num_classes"]:
+            unused += ("linear.", "head.")
+        if not self.variant["text_layers"]:
+            unused += TEXT
         return {k: v for k, v in tensors.items() if not k.startswith(unused)}
 
     def program(self, tensors: Mapping[str, Array]):
-        return _program(tensors, **self.variant)
+        chosen = {k: self.variant[k] for k in ("network", "aligned", "num_classes")}
+        ecg = {k: v for k, v in tensors.items() if not k.startswith(TEXT)}
+        self.keep_text(self._text_tower(tensors), ecg)
+        return _program(ecg, **chosen)
+
+    def _text_tower(self, tensors: Mapping[str, Array]) -> _bert.TextTower | None:
+        layers, vocabulary = self.variant["text_layers"], self.variant["vocabulary"]
+        if not layers:
+            return None
+        inner = {k.removeprefix("lm_model."): v for k, v in tensors.items() if k.startswith(TEXT)}
+        tail = partial(_text_head, {k: inner.pop(k) for k in [*inner] if k.startswith(TEXT)})
+        return _bert.TextTower("merl_text", _bert.TextConfig(layers, vocabulary), inner, tail)
 
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         """Independent probabilities of a fine-tuned head."""
@@ -152,38 +186,54 @@ class Merl(Model):
             return out
         return {**out, "output": out["output"][0]} if taps else out[0]
 
-    def zero_shot(
-        self,
-        x: Any,
-        classes: Mapping[str, ArrayLike],
-        fs: float | None = None,
-        *,
-        unit: str = "mV",
-    ) -> Array:
-        """Cosine of each recording's embedding with each class's text embedding.
-
-        Parameters
-        ----------
-        x, fs, unit
-            As for calling the model.
-        classes : mapping of label to array_like, shape (256,)
-            Text embeddings from the authors' text tower; any length.
-
-        Returns
-        -------
-        ndarray, float32, shape (class,), or (n, class) for a batch
-            In the order of ``classes``; no temperature, no softmax, as published.
-        """
+    def _can_compare(self) -> None:
         if not self.variant["aligned"]:
             raise EcgkitError(f"{self.title} has no projection: load the full checkpoint")
-        names = list(classes)
-        w = np.asarray([classes[k] for k in names], np.float64)
-        if w.ndim != 2 or w.shape[1] != SHARED or not np.isfinite(w).all():
-            raise LayoutError(
-                f"classes must map each label to {SHARED} finite numbers, got shape {w.shape}"
-            )
-        w /= np.maximum(np.linalg.norm(w, axis=1, keepdims=True), 1e-12)
-        return (self.embed(x, fs, unit=unit) @ w.T).astype(np.float32)
+
+
+def ckepe(candidates: Mapping[str, Sequence[str]], known: Collection[str]) -> dict[str, str]:
+    """Prompts for :meth:`Merl.zero_shot` by the paper's rule: of what a language model lists about
+    each class, only what a clinical database knows.
+
+    Parameters
+    ----------
+    candidates : mapping of label to sequence of str
+        Subtypes and attributes of the class, as some language model gave them.
+    known : collection of str
+        Terms of the database (SCP-ECG statements, for example).
+
+    Returns
+    -------
+    dict of str to str
+        The terms of each class that are known, whatever their case, each once, joined by commas.
+
+    Raises
+    ------
+    EcgkitError
+        Nothing of a class is known.
+
+    Examples
+    --------
+    >>> listed = {"AFIB": ["Atrial fibrillation", "f waves", "joy"]}
+    >>> ckepe(listed, ["atrial fibrillation", "F waves"])
+    {'AFIB': 'Atrial fibrillation, f waves'}
+
+    Notes
+    -----
+    Clinical Knowledge Enhanced Prompt Engineering: Liu et al., ICML 2024. The authors' own prompts
+    are a file of theirs, CKEPE_prompt.json: give its path to ``zero_shot``.
+    """
+    terms = {term.strip().casefold() for term in known}
+    prompts = {}
+    for label, given in candidates.items():
+        kept: dict[str, str] = {}
+        for term in given:
+            if term.strip().casefold() in terms:
+                kept.setdefault(term.strip().casefold(), term.strip())
+        if not kept:
+            raise EcgkitError(f"ckepe: nothing that was listed for {label!r} is in the database")
+        prompts[label] = ", ".join(kept.values())
+    return prompts
 
 
 # ---------------------------------------------------------------- key layouts
@@ -223,7 +273,25 @@ def _pool_shapes() -> dict[str, tuple[int, ...]]:
     }
 
 
+def _text_shapes(layers: int, vocabulary: int) -> dict[str, tuple[int, ...]]:
+    config = _bert.TextConfig(layers, vocabulary)
+    shapes = {f"lm_model.{k}": v for k, v in _bert.shapes(config).items()}
+    for i, cin in ((0, config.width), (2, SHARED)):
+        shapes |= {f"proj_t.{i}.weight": (SHARED, cin), f"proj_t.{i}.bias": (SHARED,)}
+    return shapes
+
+
 # ---------------------------------------------------------------- the network
+def _text_head(w: Mapping[str, Array], p, h):
+    """Projection of the pooled text, to unit length."""
+    return _unit(p, _linear(p, w, "proj_t.2", p.gelu(_linear(p, w, "proj_t.0", h))))
+
+
+def _unit(p, h, name=None):
+    length = p.sqrt(p.sum(p.multiply(h, h), -1, keepdim=True))
+    return p.divide(h, p.maximum(length, 1e-12), name=name)
+
+
 def _program(w: Mapping[str, Array], network: str, aligned: bool, num_classes: int):
     from .. import nn
 
@@ -240,8 +308,7 @@ def _program(w: Mapping[str, Array], network: str, aligned: bool, num_classes: i
             h = p.relu(_resnet1d.batch_norm(p, w, "proj_e.1", _linear(p, w, "proj_e.0", h)))
             h = _resnet1d.batch_norm(p, w, "proj_e.4", _linear(p, w, "proj_e.3", h))
     if aligned:
-        length = p.sqrt(p.sum(p.multiply(h, h), -1, keepdim=True))
-        h = p.divide(h, p.maximum(length, 1e-12), name="features")
+        h = _unit(p, h, "features")
     if not num_classes:
         p.output(h, "embedding")
         return p.compile()
