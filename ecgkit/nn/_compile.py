@@ -7,6 +7,7 @@ import numpy as np
 from .._typing import F32
 from ._fuse import fuse, without_names
 from ._graph import ACTIVATIONS, Node
+from ._needed import needed
 from ._op import LANES, NO_BORDER, OPS, Form, Step, flat
 from ._shortcuts import rewrite
 from ._views import absorb
@@ -278,4 +279,4 @@ def _place(storages: list[Storage]) -> int:
 def compile_graph(nodes, outputs, width: int) -> Plan:
     """Everything the C engine needs to run ``nodes`` and hand out ``outputs`` (pairs of name and
     value)."""
-    return Planner(nodes, outputs, width).build()
+    return Planner(*needed(nodes, outputs), width).build()

@@ -58,7 +58,7 @@ class Arithmetic(Builder):
         attrs: dict[str, Any] = {"kind": kind}
         if len(given) == 2 and nodes[0].shape == nodes[1].shape:
             return self._add("binary", given, shape, name, rank, attrs)
-        attrs["strides"] = [_strides(s.shape, shape) for s in sides]
+        attrs["strides"] = [strides_of(s.shape, shape) for s in sides]
         attrs["constant"] = [not isinstance(t, Tensor) for t in (a, b)]
         held = [s for s in sides if isinstance(s, np.ndarray)]
         weights = {"constant": held[0]} if held else {}
@@ -96,7 +96,7 @@ class Arithmetic(Builder):
     mul, sub, div = multiply, subtract, divide
 
 
-def _strides(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
+def strides_of(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
     """Floats between neighbours along each axis of ``out``; 0 where the operand repeats."""
     strides, step = [], 1
     for n in reversed(shape):
