@@ -215,6 +215,35 @@ def windows(x: Array, fs: float, *, length: int, stride: int) -> Array:
 
 
 @_step
+def repeated_clip(
+    x: Array, fs: float, *, copies: int, length: int, normalise: bool = True
+) -> Array:
+    """Per lead: z-score (population deviation), ``copies`` end to end, and straight lines to
+    ``length`` points, both ends among them. ``fs`` plays no part."""
+    x = np.asarray(x, np.float64)
+    if normalise:
+        deviation = x.std(axis=-1, keepdims=True)
+        if not deviation.all():
+            raise ContractError(
+                "a lead is constant and has no z-score; choose a part with a signal, "
+                "rec.window(start, duration)"
+            )
+        x = (x - x.mean(axis=-1, keepdims=True)) / deviation
+    to, at = np.linspace(0, 1, length), np.linspace(0, 1, copies * x.shape[-1])
+    rows = [np.interp(to, at, np.tile(row, copies)) for row in x]
+    return np.asarray(rows, np.float32)
+
+
+@_step
+def one_of_twelve(x: Array, fs: float, *, row: int, normalise: bool = False) -> Array:
+    """The one lead given in row ``row`` of twelve, zeros in the others; with ``normalise``, all
+    twelve z-scored together."""
+    out = np.zeros((len(x), 12, x.shape[-1]), np.float32)
+    out[:, row] = x[:, 0]
+    return zscore_all(out, fs) if normalise else out
+
+
+@_step
 def stacked_scalogram(
     x: Array,
     fs: float,
