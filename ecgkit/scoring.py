@@ -164,8 +164,9 @@ def score(
 
     Notes
     -----
-    Columns: ``record``, ``status`` (``ok`` or ``failed``), one probability per label,
-    ``predicted``, ``notes`` (what the contract had to do), ``error_type``, ``error``.
+    Columns: ``record``, ``status`` (``ok`` or ``failed``), one probability per label and
+    ``predicted`` (from a model without labels ``embedding``, a list of numbers), ``notes`` (what
+    the contract had to do), ``error_type``, ``error``.
 
     Killed at any moment, a run loses at most the rows of the last :data:`PART_SECONDS` seconds; run
     again, it ends with the same table as an undisturbed one. Rows that failed stay as they are. Of
@@ -246,14 +247,18 @@ _key = _text  # a recording's name in the table
 
 def _schema(model: Any) -> Any:
     pa = need("pyarrow", "cli", "ek.score")
-    probabilities = [pa.field(label, pa.float32()) for label in model.labels]
+    answer = [pa.field(label, pa.float32()) for label in model.labels]
+    if answer:
+        answer.append(pa.field("predicted", pa.string()))
+    else:
+        answer.append(pa.field(_EMBEDDING, pa.list_(pa.float32())))
     return pa.schema(
         [
             pa.field("record", pa.string(), nullable=False),
             pa.field("status", pa.string(), nullable=False),
         ]
-        + probabilities
-        + [pa.field(name, pa.string()) for name in ("predicted", "notes", "error_type", "error")]
+        + answer
+        + [pa.field(name, pa.string()) for name in ("notes", "error_type", "error")]
     )
 
 
@@ -276,10 +281,11 @@ def _count_failed(out: Path) -> int:
 
 # ------------------------------------------------------------------------- rows
 class Row(NamedTuple):
-    """One recording's outcome: probabilities, or the error that kept it from having any."""
+    """One recording's outcome: probabilities (the embedding from a model without labels), or the
+    error that kept it from having any."""
 
     path: str
-    probabilities: np.ndarray | None
+    answer: np.ndarray | None
     notes: str
     error: Exception | None
 
@@ -329,7 +335,7 @@ def _answer(model: Any, held: Sequence[tuple[str, Future]]) -> list[Row]:
     answers = iter(())
     if good:
         prepared = model.contract.transform(np.concatenate(good))
-        answers = iter(model.classify(prepared)[0])
+        answers = iter(model.classify(prepared)[0] if model.labels else model.features(prepared))
     return [
         Row(path, None if signals is None else next(answers), notes, error)
         for path, signals, notes, error in read
@@ -427,12 +433,15 @@ class _Run:
             "record": [_key(row.path) for row in rows],
             "status": ["failed" if row.error is not None else "ok" for row in rows],
         }
-        for k, label in enumerate(self.labels):
-            columns[label] = [None if r.probabilities is None else r.probabilities[k] for r in rows]
-        columns["predicted"] = [
-            None if r.probabilities is None else self.labels[int(np.argmax(r.probabilities))]
-            for r in rows
-        ]
+        answers = [row.answer for row in rows]
+        if "predicted" not in self.parts.schema.names:
+            columns[_EMBEDDING] = answers
+        else:
+            for k, label in enumerate(self.labels):
+                columns[label] = [None if a is None else a[k] for a in answers]
+            columns["predicted"] = [
+                None if a is None else self.labels[int(np.argmax(a))] for a in answers
+            ]
         columns["notes"] = [row.notes for row in rows]
         columns["error_type"] = [row.error_type for row in rows]
         columns["error"] = [None if r.error is None else _text(str(r.error)) for r in rows]
@@ -445,4 +454,5 @@ class _Run:
         return Progress(done, self.total, self.failed, rate, eta)
 
 
+_EMBEDDING = "embedding"
 _FIXED = ("record", "status", "predicted", "notes", "error_type", "error")

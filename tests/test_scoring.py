@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_model import toy
+from toy_model import Toy, toy
 
 import ecgkit as ek
 from ecgkit import scoring
@@ -76,6 +76,22 @@ def test_the_file_depends_on_neither_batch_nor_part_nor_threads(records, tmp_pat
     ek.score(toy(), records, tmp_path / "a.parquet")
     ek.score(toy(), records, tmp_path / "b.parquet", batch=batch, part=part, threads=1 + part % 3)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_model_without_labels_gives_embeddings(with_bad, tmp_path):
+    class Bare(Toy):
+        labels = ()
+
+    weight = {"weight": np.zeros((3, 12), np.float32)}
+    m = Bare(weight, {"size": "small"}, Toy.contract_of("small"), Toy.bare_card(), "test")
+    report = ek.score(m, with_bad, tmp_path / "o.parquet", batch=4)
+    got = table(tmp_path / "o.parquet")
+    assert got.column_names == ["record", "status", "embedding", "notes", "error_type", "error"]
+    assert report.failed == 4
+    assert got["embedding"][3].as_py() is None
+    want = m.embed(ek.read(with_bad[7]))
+    assert np.array_equal(np.float32(got["embedding"][7].as_py()), want.astype(np.float32))
+    assert ek.score(m, with_bad, tmp_path / "o.parquet").scored == 0
 
 
 def test_a_folder_a_glob_a_list_and_one_file(records, tmp_path):

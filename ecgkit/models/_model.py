@@ -194,15 +194,19 @@ class Model:
     def embed(self, x: Any, fs: float | None = None, *, unit: str = "mV") -> Array:
         """The features before the last layer: (feature,) for one recording, (n, feature) for a
         batch."""
-        rows = []
-        for signals, _ in self._admitted(x, fs, unit):
-            prepared = self.contract.transform(signals)
-            tap = self.forward(prepared, taps=(self.embedding,))[self.embedding]
-            rows.append(tap.mean(axis=1) if tap.ndim == 3 else tap)
+        rows = [
+            self.features(self.contract.transform(signals))
+            for signals, _ in self._admitted(x, fs, unit)
+        ]
         if not rows:
             raise LayoutError("no recordings to embed: the batch is empty")
         features = np.concatenate(rows)
         return features[0] if is_single(x) else features
+
+    def features(self, prepared: Array) -> Array:
+        """What :meth:`embed` returns, of prepared input: (n, feature)."""
+        tap = self.forward(prepared, taps=(self.embedding,))[self.embedding]
+        return tap.mean(axis=1) if tap.ndim == 3 else tap
 
     def explain(
         self, x: Any, fs: float | None = None, *, label: str | None = None, unit: str = "mV"

@@ -6,13 +6,14 @@ largest probability of its windows. Checkpoints are those of fastai v1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .._typing import Array
 from ..errors import EcgkitError, LayoutError, WeightsError
+from ._choice import Choice
 from ._contract import Contract
 from ._model import Model
 from ._ptbxl import LEADS, NETWORKS, expected, last_layer, program
@@ -77,17 +78,8 @@ _REPORTED = {
 }
 
 
-class _Between:
-    """All numbers from ``low`` to ``high``, as the choices of a variant."""
-
-    def __init__(self, low: float, high: float):
-        self.low, self.high = low, high
-
-    def __contains__(self, value: object) -> bool:
-        return isinstance(value, (int, float)) and self.low <= value <= self.high
-
-    def __iter__(self) -> Iterator[str]:
-        yield f"any number from {self.low:g} to {self.high:g}"
+def _between(low: float, high: float) -> Choice:
+    return Choice(f"any number from {low:g} to {high:g}", lambda v: low <= v <= high)
 
 
 class PTBXLReference(Model):
@@ -113,14 +105,14 @@ class PTBXLReference(Model):
         for network, values in _REPORTED.items()
         for task, value in zip(TASKS, values, strict=True)
     ]
-    variants: ClassVar[dict[str, Any]] = {
+    variants: ClassVar = {
         "network": NETWORKS,
         "task": (*TASKS, OWN),
         "num_classes": range(1, 10_001),
         "fs": (100, 500),
         "aggregate": ("max", "mean"),
-        "mean": _Between(-10, 10),
-        "deviation": _Between(1e-6, 1e3),
+        "mean": _between(-10, 10),
+        "deviation": _between(1e-6, 1e3),
     }
     published = (
         "the authors' repository helme/ecg_ptbxl_benchmarking holds fastai_xresnet1d101.pth and "
