@@ -12,8 +12,8 @@ offers
 - ``inputs(n, seed=0, **variant)``: prepared input, float32.
 
 ``NAME`` in a witness names the model if the file does not; ``MAIN``, a list of variants, says what
-``benchmarks/models.py`` measures (else, of every ``network``, the largest case). Networks of more than 40 million values
-run once, at batch 1, and are marked slow.
+``benchmarks/models.py`` measures (else, of every ``network``, the largest case). Networks of more
+than 40 million values run once, at batch 1, and are marked slow.
 """
 
 import importlib
