@@ -161,6 +161,29 @@ def test_a_masked_key_may_hold_anything(isa):
     assert np.array_equal(ek.nn.attention(q, k, v, key_mask=keep), want)
 
 
+def test_layers_that_share_a_bias_keep_it_once(isa):
+    heads, tokens, d = 2, 96, 16
+    rng = np.random.default_rng(3)
+    bias = rng.normal(size=(heads, tokens, tokens)).astype(np.float32)
+
+    def program(biases):
+        p = ek.nn.Program("layers")
+        h = p.input("x", (tokens, d))
+        for b in biases:
+            h = p.add(p.attention(h, h, h, heads=heads, bias=b), h)
+        p.output(h)
+        return p.compile()
+
+    x = rng.normal(size=(2, tokens, d)).astype(np.float32)
+    shared, alone = program([bias, bias.copy(), bias]), program([bias])
+    assert shared.nbytes < alone.nbytes + 4096
+    assert program([bias, bias + 1]).nbytes > 2 * bias.nbytes
+    want = x
+    for _ in range(3):
+        want = alone(want)
+    assert np.array_equal(shared(x), want)
+
+
 def swin(qkv, heads, window, shift, bias):
     """Windowed attention as Swin describes it: roll, partition, mask, attend, reverse, roll."""
     rows, columns = qkv.shape[1:3]

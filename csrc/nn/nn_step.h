@@ -33,6 +33,8 @@ struct ek_nn_step {
     size_t nbufs;
     void *data; /* the op's own, one aligned block; freed with the program */
     size_t data_bytes;
+    const ek_nn_step *earlier; /* the program's steps before this one, during init alone: */
+    size_t nearlier;           /* their data stays where it is and may be pointed to */
 };
 
 /* clang-format off */

@@ -103,6 +103,18 @@ static size_t block_keys(const attn *d, size_t panel) {
     return keys / panel * panel;
 }
 
+/* The same bias of an earlier layer, or NULL: layers that share one keep it once. */
+static const float *shared_bias(const ek_nn_step *s, const float *bias, size_t count) {
+    for (size_t i = s->nearlier; i-- > 0;) {
+        if (s->earlier[i].op != s->op) continue;
+        const attn *d = s->earlier[i].data;
+        if (d->bias != NULL && d->heads * d->tq * d->tk == count &&
+            memcmp(d->bias, bias, count * sizeof(float)) == 0)
+            return d->bias;
+    }
+    return NULL;
+}
+
 static ek_status attn_init(ek_nn_step *s, const ek_nn_args *a) {
     if (a->nbufs < 4 || a->nbufs > 5 || a->nints != INTS || a->nreals != 1 || a->narrays != 2)
         return EK_EVALUE;
@@ -128,17 +140,18 @@ static ek_status attn_init(ek_nn_step *s, const ek_nn_args *a) {
     head.scale = (float)a->reals[0];
     head.dot = head.tq < FEW_QUERIES ? FEW_STRETCH : DOT_STRETCH;
 
+    if (a->lengths[0]) head.bias = shared_bias(s, a->arrays[0], biases);
     /* equal patterns are kept once, patterns of zeros not at all */
     const size_t panel = 2 * s->isa->width, at_zeros = (sizeof head + 63) / 64 * 64,
                  at_mask = at_zeros + panel * sizeof(float),
                  at_bias = (at_mask + head.patterns * sizeof(float *) + 63) / 64 * 64,
-                 floats = a->lengths[0] + a->lengths[1];
+                 floats = (head.bias ? 0 : a->lengths[0]) + a->lengths[1];
     s->data_bytes = at_bias + floats * sizeof(float);
     char *p = s->data = ek_aligned_alloc(s->data_bytes);
     if (p == NULL) return EK_ENOMEM;
     memset(p, 0, at_bias);
     float *next = (float *)(p + at_bias);
-    if (a->lengths[0]) {
+    if (a->lengths[0] && head.bias == NULL) {
         head.bias = next;
         memcpy(next, a->arrays[0], biases * sizeof(float));
         next += biases;

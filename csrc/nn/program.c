@@ -120,7 +120,10 @@ ek_status ek_nn_add(ek_nn *p, const char *op, const ek_nn_args *args) {
         p->steps = grown;
         p->cap = cap;
     }
-    ek_nn_step s = {.isa = p->isa, .nbufs = args->nbufs};
+    ek_nn_step s = {.isa = p->isa,
+                    .nbufs = args->nbufs,
+                    .earlier = p->steps,
+                    .nearlier = p->nsteps};
     for (size_t i = 0; i < sizeof OPS / sizeof *OPS; i++)
         if (strcmp(OPS[i]->name, op) == 0) s.op = OPS[i];
     if (s.op == NULL) return EK_EVALUE;
@@ -134,6 +137,8 @@ ek_status ek_nn_add(ek_nn *p, const char *op, const ek_nn_args *args) {
         ek_aligned_free(s.data);
         return st;
     }
+    s.earlier = NULL;
+    s.nearlier = 0;
     p->steps[p->nsteps++] = s;
     return EK_OK;
 }
