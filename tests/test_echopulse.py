@@ -1,6 +1,7 @@
 """ECHOPulse beyond its ECG tower: video tokens, masked tokens, sampling, contract, layouts."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import witness_echopulse as witness
 
 import ecgkit as ek
 from ecgkit.models import _echopulse_sampling as sampling
+from ecgkit.models import echopulse
 from ecgkit.models.echopulse import Echopulse
 
 FULL = {"network": "full", "size": "narrow"}
@@ -153,6 +155,27 @@ def test_clips_of_other_lengths_and_scenes_that_go_on(model):
     assert second.ids.shape == (4, 4, 4)
     one = model.generate(clip(), frames=1)
     assert one.frames.shape == (3, 1, 32, 32)
+
+
+def test_few_programs_stay_and_hold_no_weights_twice(weights):
+    m = ek.load_model("echopulse", weights=weights)
+    for frames in (1, 3, 5, 7):
+        m.generate(clip(), frames=frames, steps=2)
+        m.encode(video(frames))
+    assert 0 < len(m._kept) <= echopulse.KEPT
+    ours = {id(v) for part in m._parts.values() for v in part.values()}
+    program = m._kept["maskgit", (4, 4, 4), 0]
+    shared = [v for n in program._nodes for v in n.weights.values() if id(v) in ours]
+    assert sum(v.size for v in shared) > 0.1 * sum(v.size for v in m._parts["maskgit"].values())
+    biases = {id(n.weights["bias"]) for n in program._nodes if n.op == "attention" and n.weights}
+    assert len(biases) == 1
+
+
+def test_eight_threads_share_one_model(model):
+    want = model.generate(clip(), seed=9, steps=3).frames
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: model.generate(clip(), seed=9, steps=3).frames, range(8)))
+    assert all(np.array_equal(frames, want) for frames in made)
 
 
 def test_a_batch_of_videos_is_one_video_after_the_other(model):

@@ -49,7 +49,7 @@ def position_bias(w: Mapping[str, Array], at: str, grid: tuple[int, ...]) -> F32
     steps = np.append(np.cumprod(spans[::-1])[::-1][1:], 1)
     ranks = at_token @ steps
     middle = (np.array(grid) - 1) @ steps
-    bias = table[:, ranks[:, None] - ranks[None, :] + middle]
+    bias = np.take(table, ranks[:, None] - ranks[None, :] + middle, axis=1)
     bias.flags.writeable = False
     return bias
 

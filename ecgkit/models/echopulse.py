@@ -29,7 +29,7 @@ COPIES = 16
 PREFIX = {"ecg": "encode_ekg.", "tokenizer": "cvivit.", "maskgit": "maskgit."}
 PARTS = {"full": tuple(PREFIX), "ecg": ("ecg",), "tokenizer": ("tokenizer",)}
 LOSSES = ("loss_fn_lpips.", "i3d.", "discr.")
-KEPT = 4  # compiled programs beside the tower
+KEPT = 6  # compiled programs beside the tower
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +166,13 @@ class Echopulse(Model):
 
     def program(self, tensors: Mapping[str, Array]):
         """The ECG tower, if it is among the networks; the others are compiled when first used."""
+        from ..nn._graph import immutable  # programs then need no copies of their own
+
         self._size = keys.SIZES[self.variant["size"]]
         self._parts = {
-            n: {k[len(p) :]: v for k, v in tensors.items() if k.startswith(p)}
+            n: {
+                k[len(p) :]: immutable(v, np.float32) for k, v in tensors.items() if k.startswith(p)
+            }
             for n, p in PREFIX.items()
         }
         self._kept: dict[tuple, Any] = {}
@@ -398,13 +402,13 @@ class Echopulse(Model):
         return 1 + (int(frames) - 1) // 2, side, side
 
     def _compiled(self, key: tuple, build: Callable[[], Any]):
-        """A program, compiled once; the oldest goes."""
+        """A program, compiled once; the one used longest ago goes."""
         with self._lock:
-            if key not in self._kept:
-                while len(self._kept) >= KEPT:
-                    self._kept.pop(next(iter(self._kept)))
-                self._kept[key] = build()
-            return self._kept[key]
+            program = self._kept.pop(key, None) or build()
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = program
+            return program
 
 
 SYSTEM = Echopulse
