@@ -61,6 +61,7 @@ last call and would take a core from this one. An untimed call then wakes this c
 
 _rows: list[dict[str, Any]] = []
 _quick = False
+_limit = 120.0
 _only: list[str] = []
 
 
@@ -194,7 +195,7 @@ def _agreement(name, present, ours, check) -> dict[str, Any]:
 
 
 def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
-    calls = {}
+    calls, short = {}, set()
     for key, fn in cases.items():
         start, count = time.perf_counter(), 0
         while count < 2 or (time.perf_counter() - start < min(0.2, min_time) and count < 1000):
@@ -203,9 +204,10 @@ def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
             if time.perf_counter() - start > 2.0:
                 break
         once = (time.perf_counter() - start) / count
-        calls[key] = max(
-            1, round(0.005 / once)
-        )  # a sample of 5 ms at least: the clock costs nothing
+        # A sample of 5 ms at least: the clock costs nothing.
+        calls[key] = max(1, round(0.005 / once))
+        if once < 0.25:  # a longer one does not notice that its threads wake
+            short.add(key)
     times: dict[str, list[float]] = {key: [] for key in cases}
     order = list(cases)
     before, own, start = _cpu(), _own(), time.perf_counter()
@@ -215,7 +217,8 @@ def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
         for key in order:
             fn, count = cases[key], calls[key]
             time.sleep(REST)
-            fn()
+            if key in short:
+                fn()
             t = time.perf_counter()
             for _ in range(count):
                 fn()
@@ -223,7 +226,7 @@ def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
             times[key].append(t / count)
             spent[key] += t
         order = order[1:] + order[:1]
-        if time.perf_counter() - start > 120 and len(times[order[0]]) >= 3:
+        if time.perf_counter() - start > _limit and len(times[order[0]]) >= 3:
             break
     elapsed = time.perf_counter() - start
     after = _cpu()
@@ -393,9 +396,13 @@ def _commit() -> str:
     return run.stdout.strip() or "unknown"
 
 
-def main(run: Callable[[], None]) -> None:
-    """Command line of a benchmark file: ``[--quick] [--only WORD ...] [--out FILE]``."""
-    global _quick
+def main(run: Callable[[], None], limit: float = 120.0) -> None:
+    """Command line of a benchmark file: ``[--quick] [--only WORD ...] [--out FILE]``.
+
+    After ``limit`` seconds, and three rounds, no further round of a row begins.
+    """
+    global _quick, _limit
+    _limit = limit
     script = Path(sys.argv[0]).resolve()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument(

@@ -12,7 +12,7 @@ from _harness import bench, peer
 import ecgkit as ek
 
 SIDE, RANK, SCALE = 4096, 16, 2.0
-SHARDS, SHARD_BYTES = 6, 1_000_000_000
+SHARDS, SHARD_BYTES = 2, 1_000_000_000
 
 
 def _addmm(torch, w, a, b):

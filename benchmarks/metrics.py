@@ -542,4 +542,4 @@ def run():
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, limit=8.0)
