@@ -160,6 +160,9 @@ def metric_resample(
 def metric_rank_sums(
     order: Array, start: Array, cases: Array, threads: int | None = None
 ) -> tuple[Array, Array]: ...
+def metric_class_sums(
+    x: ArrayLike, member: Array, classes: int, threads: int | None = None
+) -> tuple[Array, Array]: ...
 def metric_sweep(
     y: ArrayLike, s: ArrayLike, thresholds: ArrayLike, threads: int | None = None
 ) -> tuple[Array, Array, int]: ...

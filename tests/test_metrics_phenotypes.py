@@ -114,6 +114,33 @@ def test_prototype_distances_are_the_pairs(metric):
     assert golden.intra[0] == pytest.approx(0.5285954792, abs=1e-10)
 
 
+def test_class_sums_have_the_same_bits_for_any_thread_count():
+    rng = np.random.default_rng(3)
+    x, classes = rng.normal(size=(300, 130)), rng.integers(0, 7, 300)
+    one = metrics.prototype_distances(x, classes, threads=1)
+    two = metrics.prototype_distances(x, classes, threads=2)
+    assert np.array_equal(one.inter, two.inter)
+    assert np.isfinite(one.inter).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_prototypes_that_are_not_finite_are_refused(metric, bad):
+    x = np.ones((4, 3))
+    x[2, 1] = bad
+    with pytest.raises(ek.MetricError, match=r"NaN|not finite"):
+        metrics.prototype_distances(x, [0, 0, 1, 1], metric=metric)
+    with pytest.raises(ek.MetricError, match="zero"):
+        metrics.prototype_distances(np.zeros((2, 3)), [0, 0])
+
+
+def test_equal_prototypes_are_counted_within_their_class():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(6, 5))[[0, 0, 0, 1, 1, 2, 3, 4]]
+    got = metrics.prototype_distances(x, [0, 0, 1, 1, 1, 1, 0, 0])
+    assert got.duplicates.tolist() == [1, 1]
+
+
 def test_mixed_classes():
     rng = np.random.default_rng(2)
     classes = np.repeat(np.arange(30), 4)

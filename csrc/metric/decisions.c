@@ -40,14 +40,17 @@ static size_t bin_of(double p, size_t bins) {
     return at;
 }
 
-#define FLOAT   float
-#define NAME(x) x##_f32
+#define FLOAT      float
+#define NAME(x)    x##_f32
+#define DEPTH(isa) ek_metric_depth_f32_##isa
 #include "decisions_impl.h"
 #undef FLOAT
 #undef NAME
+#undef DEPTH
 
-#define FLOAT   double
-#define NAME(x) x##_f64
+#define FLOAT      double
+#define NAME(x)    x##_f64
+#define DEPTH(isa) ek_metric_depth_f64_##isa
 #include "decisions_impl.h"
 
 typedef struct {

@@ -89,8 +89,16 @@ typedef struct {
     const FLOAT *s;
     size_t n, c, bins;
     double *out, *square;
-    int coverage; /* that alone is wanted */
+    DEPTH(fn) depth;
 } NAME(record_job);
+
+static ek_status NAME(coverage_piece)(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
+    const NAME(record_job) *j = ctx;
+    (void)tmp;
+    const int broken =
+        j->depth(j->y + begin * j->c, j->s + begin * j->c, end - begin, j->c, j->out + 3 * begin);
+    return broken ? EK_EVALUE : EK_OK;
+}
 
 static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const NAME(record_job) *j = ctx;
@@ -111,7 +119,7 @@ static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_are
         FLOAT least = (FLOAT)INFINITY;
         for (size_t at = 0; at < c; at++) least = y[at] && s[at] < least ? s[at] : least;
         for (size_t at = 0; at < c && truth; at++) deepest += s[at] >= least;
-        for (size_t at = 0; at < c && !j->coverage; at++) {
+        for (size_t at = 0; at < c; at++) {
             if (!y[at]) continue;
             uint32_t above = 0, true_above = 0; /* itself among them */
             for (size_t v = 0; v < c; v++) {
@@ -132,8 +140,18 @@ static ek_status NAME(ranking_piece)(void *ctx, size_t begin, size_t end, ek_are
 
 ek_status NAME(ek_metric_ranking)(const uint8_t *y, const FLOAT *s, size_t n, size_t c,
                                   int coverage, double *out) {
-    NAME(record_job) j = {y, s, n, c, 0, out, NULL, coverage};
-    return ek_parallel_for(n, 1 + 16384 / (c + 1), NAME(ranking_piece), &j);
+    NAME(record_job) j = {y, s, n, c, 0, out, NULL, NULL};
+    if (!coverage) return ek_parallel_for(n, 1 + 16384 / (c + 1), NAME(ranking_piece), &j);
+    static const struct {
+        unsigned need;
+        DEPTH(fn) fn;
+    } COVER[] = {
+        {EK_CPU_AVX512, DEPTH(avx512)},
+        {EK_CPU_AVX2,   DEPTH(avx2)  },
+        {0,             DEPTH(ref)   },
+    };
+    j.depth = EK_PICK(COVER);
+    return ek_parallel_for(n, 1 + 65536 / (c + 1), NAME(coverage_piece), &j);
 }
 
 /* One class per turn would stride; a piece takes eight neighbours. */
@@ -159,6 +177,6 @@ static ek_status NAME(calibration_piece)(void *ctx, size_t begin, size_t end, ek
 
 ek_status NAME(ek_metric_calibration)(const uint8_t *y, const FLOAT *p, size_t n, size_t c,
                                       size_t bins, double *out, double *square) {
-    NAME(record_job) j = {y, p, n, c, bins, out, square, 0};
+    NAME(record_job) j = {y, p, n, c, bins, out, square, NULL};
     return ek_parallel_for(c, 8, NAME(calibration_piece), &j);
 }

@@ -81,11 +81,24 @@ EK_CHECK ek_status ek_metric_confusion(const uint8_t *y, const uint8_t *p, size_
  * order, equal counting as wrong), coverage (how far down the list the last true label is), label
  * ranking average precision. All labels or none: loss 0, precision 1, coverage c or 0.
  * Takes c times the number of true labels, or with `coverage` c: then that column alone is
- * meant. NaN scores are EK_EVALUE. */
+ * meant, and the others are 0 and 1. NaN scores are EK_EVALUE. */
 EK_CHECK ek_status ek_metric_ranking_f32(const uint8_t *y, const float *s, size_t n, size_t c,
                                          int coverage, double *out);
 EK_CHECK ek_status ek_metric_ranking_f64(const uint8_t *y, const double *s, size_t n, size_t c,
                                          int coverage, double *out);
+/* The coverage of n records into column 1 of out; true where a score is NaN. */
+typedef int (*ek_metric_depth_f32_fn)(const uint8_t *y, const float *s, size_t n, size_t c,
+                                      double *out);
+typedef int (*ek_metric_depth_f64_fn)(const uint8_t *y, const double *s, size_t n, size_t c,
+                                      double *out);
+#define EK_METRIC_DEPTH_DECLARE(isa)                                                               \
+    int ek_metric_depth_f32_##isa(const uint8_t *y, const float *s, size_t n, size_t c,            \
+                                  double *out);                                                    \
+    int ek_metric_depth_f64_##isa(const uint8_t *y, const double *s, size_t n, size_t c,           \
+                                  double *out)
+EK_METRIC_DEPTH_DECLARE(ref);
+EK_METRIC_DEPTH_DECLARE(avx2);
+EK_METRIC_DEPTH_DECLARE(avx512);
 
 /* Bins of equal width over 0..1 (the first bin holds 0, a bin its lower edge, the last also 1).
  * out (c, bins, 3): records, sum of p, sum of y; square (c): sum of (p - y)^2. Values outside 0..1
@@ -165,7 +178,9 @@ typedef void (*ek_metric_row_f64_fn)(const double *x, const double *y, size_t t,
 
 /* Structural similarity of images (h, w): mean over the places where the window, the outer product
  * of weight (taps) with itself, lies inside. norm: factor of the variances; c1, c2: the constants.
- * An image smaller than the window is EK_ESHAPE. out (n). Scratch: 5 w doubles. */
+ * An image smaller than the window is EK_ESHAPE. out (n). Scratch of a row: 5 (w +
+ * EK_METRIC_SSIM_PAD) doubles. */
+enum { EK_METRIC_SSIM_PAD = 8 };
 typedef struct {
     const double *weight;
     size_t taps, h, w;
@@ -190,4 +205,10 @@ EK_CHECK ek_status ek_metric_ssim_f64(const ek_metric_ssim *s, const double *x, 
 EK_CHECK ek_status ek_metric_rank_sums(const uint32_t *order, size_t n, size_t p,
                                        const int64_t *start, const int32_t *cases, size_t d,
                                        double *out, double *ties);
+
+/* Sums of unit vectors by class: length (n) of the rows of x (n, d), sums (k, d) of x / length over
+ * the rows of every class; member (n) in 0..k-1 (checked). A row of length 0 or one that is not
+ * finite is EK_EVALUE. Same bits for any thread count. */
+EK_CHECK ek_status ek_metric_class_sums(const double *x, size_t n, size_t d, const int64_t *member,
+                                        size_t k, double *length, double *sums);
 #endif

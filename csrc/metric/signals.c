@@ -73,7 +73,7 @@ typedef struct {
 static ek_status ssim_blocks(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const ssim_job *j = ctx;
     const size_t mark = ek_arena_mark(tmp), w = j->s->w;
-    double *scratch = ek_arena_f64(tmp, 5 * w);
+    double *scratch = ek_arena_f64(tmp, 5 * (w + EK_METRIC_SSIM_PAD));
     if (scratch == NULL) return EK_ENOMEM;
     for (size_t piece = begin; piece < end; piece++) {
         const size_t image = piece / j->blocks, first = piece % j->blocks * BLOCK;

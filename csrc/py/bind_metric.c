@@ -197,11 +197,49 @@ failed:
     return NULL;
 }
 
+static PyObject *py_metric_class_sums(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                                      PyObject *kw) {
+    static const ekpy_sig sig = {
+        "metric_class_sums", {"x", "member", "classes", "threads", NULL},
+         3
+    };
+    PyObject *a[EKPY_MAX_ARGS], *result = NULL;
+    PyArrayObject *x = NULL, *member = NULL, *length = NULL, *sums = NULL;
+    size_t threads = 0, k = 0;
+    ek_status st;
+    (void)mod;
+    if (ekpy_bind(&sig, args, nargs, kw, a) < 0 || ekpy_size(&sig, a[2], "classes", 1, &k) < 0 ||
+        ekpy_size(&sig, a[3], "threads", 0, &threads) < 0 ||
+        (member = exact(&sig, a[1], NPY_INT64, 1, "member")) == NULL ||
+        (x = ekpy_in(&sig, a[0], NPY_DOUBLE, 2, 2, "x")) == NULL)
+        return NULL;
+    if (ekpy_same_dim(&sig, x, 0, member, 0, "x and member") < 0) goto done;
+    const npy_intp rows[] = {PyArray_DIM(x, 0)}, shape[] = {(npy_intp)k, PyArray_DIM(x, 1)};
+    if ((length = ekpy_out(&sig, NULL, NPY_DOUBLE, 1, rows, "length")) == NULL) goto done;
+    if ((sums = ekpy_out(&sig, NULL, NPY_DOUBLE, 2, shape, "sums")) == NULL) goto done;
+    EKPY_RUN(st, threads,
+             ek_metric_class_sums(PyArray_DATA(x), ekpy_dims(x, 0, 1), ekpy_dims(x, 1, 2),
+                                  PyArray_DATA(member), k, PyArray_DATA(length),
+                                  PyArray_DATA(sums)));
+    if (st == EK_OK)
+        result = Py_BuildValue("(OO)", length, sums);
+    else if (st == EK_EVALUE)
+        ekpy_error("MetricError", "a prototype is zero or not finite: its angle is not defined");
+    else
+        ekpy_raise(st, &sig);
+done:
+    Py_DECREF((PyObject *)x);
+    Py_XDECREF((PyObject *)length);
+    Py_XDECREF((PyObject *)sums);
+    return result;
+}
+
 PyMethodDef ekpy_metric_methods[] = {
     EKPY_METHOD("metric_order", py_metric_order),
     EKPY_METHOD("metric_rank", py_metric_rank),
     EKPY_METHOD("metric_delong", py_metric_delong),
     EKPY_METHOD("metric_resample", py_metric_resample),
     EKPY_METHOD("metric_rank_sums", py_metric_rank_sums),
+    EKPY_METHOD("metric_class_sums", py_metric_class_sums),
     {NULL, NULL, 0, NULL},
 };

@@ -22,7 +22,10 @@ def labels(y: ArrayLike, name: str = "y") -> Array:
         return np.ascontiguousarray(array).view(np.uint8)
     if array.dtype.kind not in "iuf":
         raise MetricError(f"{name} must hold labels 0 or 1, got dtype {array.dtype}")
-    small = array.astype(np.uint8, order="C") if array.dtype.kind in "iu" else array > 0
+    if array.dtype.kind in "iu":
+        small = np.ascontiguousarray(array).astype(np.uint8, copy=False)
+    else:
+        small = np.ascontiguousarray(array > 0)
     if array.dtype.kind in "iu":
         right = array.size == 0 or (array.min() >= 0 and array.max() <= 1)
     else:

@@ -245,6 +245,7 @@ def prototype_distances(
     classes: ArrayLike,
     *,
     metric: Literal["cosine", "euclidean"] = "cosine",
+    threads: int | None = None,
 ) -> PrototypeDistances:
     """Mean distances of prototypes within and between their classes.
 
@@ -256,10 +257,19 @@ def prototype_distances(
         Class of every prototype. Prototypes of branches with other dimensions: one call each.
     metric : {"cosine", "euclidean"}
         ``1 - cos``, from sums over classes in time linear in p; or the Euclidean distance.
+    threads : int, optional
+        Of the sums. Default: the process setting.
 
     Returns
     -------
     PrototypeDistances
+
+    Raises
+    ------
+    MetricError
+        A prototype that is not finite, or is zero with "cosine".
+    LayoutError
+        Shapes do not fit.
     """
     x = np.asarray(prototypes, np.float64)
     if x.ndim < 2 or not len(x):
@@ -268,21 +278,19 @@ def prototype_distances(
     names, member = np.unique(np.asarray(classes), return_inverse=True)
     if member.shape != (len(x),):
         raise LayoutError(f"classes must have shape ({len(x)},), got {np.shape(classes)}")
-    if not np.isfinite(x).all():
-        raise MetricError("prototypes hold NaN or infinity")
     size = np.bincount(member)
-    order = np.argsort(member, kind="stable")
-    first = np.append(0, np.cumsum(size)[:-1])
     pairs = np.outer(size, size).astype(float) - np.diag(size)
     if metric == "cosine":
-        length = np.linalg.norm(x, axis=1, keepdims=True)
-        if (length == 0).any():
-            raise MetricError("a prototype is zero: its angle is not defined")
-        sums = np.add.reduceat((x / length)[order], first, axis=0)
+        length, sums = _core.metric_class_sums(x, member.astype(np.int64), len(size), threads)
         cosines = sums @ sums.T - np.diag(size)
-        with np.errstate(invalid="ignore"):
-            inter = np.maximum(1.0 - cosines / pairs, 0.0)
+        alone = np.full_like(pairs, np.nan)
+        inter = np.maximum(1.0 - np.divide(cosines, pairs, out=alone, where=pairs > 0), 0.0)
     elif metric == "euclidean":
+        if not np.isfinite(x).all():
+            raise MetricError("prototypes hold NaN or infinity")
+        order = np.argsort(member, kind="stable")
+        first = np.append(0, np.cumsum(size)[:-1])
+        length = np.sqrt((x * x).sum(1))
         z = (x - x.mean(0))[order]
         square = (z * z).sum(1)
         apart = np.sqrt(np.maximum(square[:, None] + square - 2 * z @ z.T, 0.0))
@@ -292,10 +300,23 @@ def prototype_distances(
             inter = sums / pairs
     else:
         raise ValueError(f"metric must be 'cosine' or 'euclidean', got {metric!r}")
-    twins = [int(m) - len({row.tobytes() for row in x[member == k]}) for k, m in enumerate(size)]
     return PrototypeDistances(
-        tuple(names.tolist()), size, np.diag(inter).copy(), inter, np.array(twins)
+        tuple(names.tolist()), size, np.diag(inter).copy(), inter, _twins(x, member, length, size)
     )
+
+
+def _twins(x: Array, member: Array, length: Array, size: Array) -> Array:
+    """Rows that equal an earlier one of their class; only rows of one length are compared."""
+    order = np.lexsort((length, member))
+    alike = (np.diff(length[order]) == 0) & (np.diff(member[order]) == 0)
+    doubtful = np.zeros(len(x), bool)
+    doubtful[order[1:][alike]] = doubtful[order[:-1][alike]] = True
+    seen, twins = set(), np.zeros_like(size)
+    for i in np.flatnonzero(doubtful):
+        row = (int(member[i]), x[i].tobytes())
+        twins[member[i]] += row in seen
+        seen.add(row)
+    return twins
 
 
 @dataclass(frozen=True)
