@@ -201,11 +201,3 @@ def test_occlusion_refuses_what_it_cannot_explain():
         m.explain([record(), record()])
     with pytest.raises(ek.LayoutError, match="segments"):
         ek.explain.occlusion(m, record(), seconds=0)
-
-
-def test_occlusion_can_be_plotted():
-    plt = pytest.importorskip("matplotlib.pyplot")
-    plt.switch_backend("agg")
-    ax = toy().explain(record()).plot()
-    assert [t.get_text() for t in ax.get_yticklabels()] == list(STANDARD_LEADS)
-    plt.close("all")

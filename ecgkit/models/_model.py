@@ -8,7 +8,7 @@ which program, and how its output becomes probabilities. All else is here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ..errors import LayoutError
 from ._card import Card
 from ._contract import Contract, Notes, holds_records, is_single
 from ._prediction import Prediction
+
+if TYPE_CHECKING:
+    from ..explain import Tokens
 
 
 class Model:
@@ -208,13 +211,43 @@ class Model:
         tap = self.forward(prepared, taps=(self.embedding,))[self.embedding]
         return tap.mean(axis=1) if tap.ndim == 3 else tap
 
-    def explain(
-        self, x: Any, fs: float | None = None, *, label: str | None = None, unit: str = "mV"
-    ):
-        """Which lead and second carries the answer: see :func:`ecgkit.explain.occlusion`."""
+    def tokens(self) -> Tokens | None:
+        """What the tokens of the attention layers stand for; None where there are none. With it,
+        ``explain(method="attention")`` works."""
+        return None
+
+    @property
+    def attention_program(self):
+        """The program whose attention layers :meth:`tokens` speaks of."""
+        return self._program
+
+    @property
+    def explanations(self) -> tuple[str, ...]:
+        """Methods of :meth:`explain`, the default first."""
+        return ("occlusion",) if self.tokens() is None else ("attention", "occlusion")
+
+    def explain(self, x: Any, fs: float | None = None, *, method: str | None = None, **options):
+        """What the answer for one recording rests on.
+
+        Parameters
+        ----------
+        x, fs
+            One recording, as for calling the model.
+        method : str, optional
+            One of :attr:`explanations`; default the first of them.
+        **options
+            Those of the method, such as ``label=`` and ``unit=``:
+            :func:`ecgkit.explain.prototypes`, :func:`ecgkit.explain.attention`,
+            :func:`ecgkit.explain.occlusion`.
+
+        Returns
+        -------
+        Prototypes, Attention or Occlusion
+            With the numbers, ``to_frame()`` and ``plot()`` over the ECG paper.
+        """
         from .. import explain
 
-        return explain.occlusion(self, x, fs, label=label, unit=unit)
+        return explain.explain(self, x, fs, method=method, **options)
 
     # ----------------------------------------------------------------- shown
     @property

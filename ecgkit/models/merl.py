@@ -15,6 +15,7 @@ import numpy as np
 
 from .._typing import Array
 from ..errors import EcgkitError, WeightsError
+from ..explain import Tokens
 from . import _bert, _resnet1d
 from ._contract import Contract
 from ._steps import Step
@@ -168,6 +169,16 @@ class Merl(WithText):
         inner = {k.removeprefix("lm_model."): v for k, v in tensors.items() if k.startswith(TEXT)}
         tail = partial(_text_head, {k: inner.pop(k) for k in [*inner] if k.startswith(TEXT)})
         return _bert.TextTower("merl_text", _bert.TextConfig(layers, vocabulary), inner, tail)
+
+    def tokens(self) -> Tokens | None:
+        """The ViT's patches of 0.1 s, the mean of which is read; or the map that the attention pool
+        reads, whose steps are 16 samples apart, behind its class token."""
+        if self.variant["network"] != "resnet18":
+            return Tokens(np.arange(0, LENGTH + 1, PATCH) / 500.0)
+        if not self.variant["aligned"]:
+            return None
+        edges = np.clip((np.arange(MAP + 1) - 0.5) * 16.0, 0.0, LENGTH) / 500.0
+        return Tokens(edges, special=1)
 
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         """Independent probabilities of a fine-tuned head."""

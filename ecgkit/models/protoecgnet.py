@@ -16,6 +16,7 @@ from .. import weights
 from .._typing import Array
 from ..errors import WeightsError
 from ._contract import Contract
+from ._evidence import evidence
 from ._model import Model
 from ._projection import Projection, project
 from ._protoecgnet import BRANCHES, FUSION, LENGTH, branch_shapes, parts, program
@@ -160,6 +161,16 @@ class ProtoECGNet(Model):
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         """Independent probabilities: they do not sum to 1."""
         return self._program(prepared)[1], None
+
+    @property
+    def explanations(self) -> tuple[str, ...]:
+        """Prototypes, or what changes when a part is silenced."""
+        return ("prototypes", "occlusion")
+
+    def evidence(self, prepared: Array, label: str | None) -> dict[str, Any]:
+        """What :class:`ecgkit.explain.Prototypes` says of one prepared recording; the label is the
+        top one by default."""
+        return evidence(self, prepared, label)
 
     def project(
         self, batches: Iterable[Any], fs: float | None = None, *, unit: str = "mV"

@@ -11,6 +11,7 @@ import numpy as np
 from .._config import _core
 from .._typing import F32, Array, ArrayLike
 from ..errors import EcgkitError, LayoutError, RangeError
+from ._attention_weights import attention_weights
 from ._compile import Plan
 from ._graph import Node
 
@@ -260,6 +261,26 @@ class CompiledProgram:
                 raise RangeError(f"{message}input {entry.name!r} holds {got} at {place}") from None
 
     # ---- looking at it
+
+    def attention_weights(self, x: ArrayLike) -> dict[str, F32]:
+        """The weights of every attention layer, computed in NumPy from its tapped q and k.
+
+        Parameters
+        ----------
+        x : array_like
+            A batch, as for a call.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n, ..., heads, queries, keys)
+            By the name of the layer, in their order. Rows sum to 1, or are 0 where no key is left.
+
+        Raises
+        ------
+        EcgkitError
+            A layer attends in windows of a grid.
+        """
+        return attention_weights(self._nodes, lambda names: self(x, taps=names))
 
     def profile(self, x: ArrayLike, repeat: int = 5) -> "Profile":
         """Time every step on one thread.

@@ -1,5 +1,6 @@
 """Pictures: ECG paper as SVG or matplotlib figure, scalograms, probability bars."""
 
+from ._evidence import evidence_figure
 from ._figure import paper_figure
 from ._html import record_html
 from ._metrics import coupling_figure, reliability_figure, roc_figure
@@ -11,7 +12,7 @@ from ._waves import delineation, poincare
 
 __all__ = [
     "Page", "Scalogram", "StackedScalogram", "bars_svg", "compose", "coupling_figure",
-    "delineation", "page_svg", "paper_figure", "paper_svg", "poincare", "prototype_figure",
-    "record_html", "reliability_figure", "roc_figure", "scalogram", "seen_by",
+    "delineation", "evidence_figure", "page_svg", "paper_figure", "paper_svg", "poincare",
+    "prototype_figure", "record_html", "reliability_figure", "roc_figure", "scalogram", "seen_by",
     "stacked_scalogram",
 ]  # fmt: skip

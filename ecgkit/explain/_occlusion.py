@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from . import _html
-from ._typing import Array
-from .errors import EcgkitError, LayoutError
+from .. import _html
+from .._typing import Array
+from ..errors import EcgkitError, LayoutError
+from ..record import Record
+from ._recording import one
+
+EMBEDDING = "embedding"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Occlusion:
     """Drop of one label's probability for every lead and second that was silenced.
+
+    A model without labels is judged by its embedding: ``label`` is ``"embedding"`` and the cosine
+    with the embedding of the whole recording takes the place of the probability.
 
     Attributes
     ----------
@@ -34,32 +42,40 @@ class Occlusion:
     leads: tuple[str, ...]
     seconds: Array
     values: Array
+    record: Record
+    """What was explained."""
+
+    @property
+    def _meaning(self) -> str:
+        what = "cosine" if self.label == EMBEDDING else f"P({self.label})"
+        return f"drop of {what} when silenced"
 
     def to_frame(self):
         """Leads in rows, starts of the segments in columns (pandas)."""
-        from ._extras import need
+        from .._extras import need
 
         pd = need("pandas", "cli", "Occlusion.to_frame")
         return pd.DataFrame(self.values, index=list(self.leads), columns=self.seconds[:-1])
 
-    def plot(self, ax=None):
-        """A heat map, red where a part speaks for the label; returns the Axes (matplotlib)."""
-        from ._extras import need
+    def plot(self, layout: str = "rows", **options: Any):
+        """The drops over the recording on ECG paper, red where a part speaks for the label and blue
+        where it speaks against it (a matplotlib Figure).
 
-        plt = need("matplotlib.pyplot", "plot", "Occlusion.plot")
-        if ax is None:
-            ax = plt.figure(figsize=(8, 4)).add_subplot()
-        limit = float(np.abs(self.values).max()) or 1.0
-        edges = np.arange(len(self.leads) + 1) - 0.5
-        mesh = ax.pcolormesh(
-            self.seconds, edges, self.values, cmap="RdBu_r", vmin=-limit, vmax=limit
+        ``layout`` and options are those of :func:`ecgkit.plot.compose`.
+        """
+        from ..plot import evidence_figure
+
+        return evidence_figure(
+            self.record,
+            self.seconds,
+            self.values,
+            leads=self.leads,
+            title=f"{self.label}: {self.probability:.3f}",
+            legend=self._meaning,
+            signed=True,
+            layout=layout,
+            **options,
         )
-        ax.set_yticks(range(len(self.leads)), self.leads)
-        ax.invert_yaxis()
-        ax.set_xlabel("time (s)")
-        ax.set_title(f"{self.label}: {self.probability:.3f}")
-        ax.figure.colorbar(mesh, ax=ax, label=f"drop of P({self.label}) when silenced")
-        return ax
 
     def __repr__(self) -> str:
         order = np.argsort(-self.values, axis=None, kind="stable")[:5]
@@ -77,7 +93,7 @@ class Occlusion:
             [name, *(f"{v:+.3f}" for v in row)]
             for name, row in zip(self.leads, self.values, strict=True)
         ]
-        caption = f"Drop of P({self.label}) = {self.probability:.3f} when a lead is silent"
+        caption = f"{self.label} {self.probability:.3f}: {self._meaning}"
         return _html.table(head, rows, caption=caption)
 
 
@@ -93,8 +109,9 @@ def occlusion(
     """Silence one lead for one segment at a time and see what the model says (Zeiler and Fergus
     2014).
 
-    A part is silenced after the contract's filters and normalisation (set to 0, the mean of a
-    z-scored lead), so that no filter smears the edges; all variants run as one batch.
+    A part is silenced after the contract's filters and normalisation, so that no filter smears the
+    edges: set to 0, the mean of a z-scored lead; to the lead's own mean where the contract scales
+    to 0..1. All variants run as one batch. A model without labels is judged by its embedding.
 
     Parameters
     ----------
@@ -122,9 +139,7 @@ def occlusion(
         More than one recording, or a segment shorter than a sample or longer than the input.
     """
     contract = model.contract
-    signals, _ = contract.admit(x, fs, unit=unit)
-    if len(signals) != 1:
-        raise LayoutError(f"occlusion explains one recording, got {len(signals)}; loop over them")
+    signals, record = one(model, x, fs, unit, "occlusion")
     step = round(seconds * contract.fs)
     if not 1 <= step <= contract.length:
         raise LayoutError(
@@ -132,32 +147,46 @@ def occlusion(
             f"got {seconds}"
         )
     if label is not None and label not in model.labels:
-        raise EcgkitError(f"no label {label!r}; the model has {', '.join(model.labels)}")
+        known = ", ".join(model.labels) or "none, it gives embeddings"
+        raise EcgkitError(f"no label {label!r}; the model has {known}")
     filtered = contract.filtered(signals)
+    starts = range(0, contract.length, step)
+    edges = np.minimum(np.arange(len(starts) + 1) * step, contract.length) / contract.fs
+    if not model.labels:
+        whole = model.features(contract.featured(filtered))[0].astype(np.float64)
+
+        def near(prepared: Array) -> Array:
+            rows = model.features(prepared).astype(np.float64)
+            norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(whole)
+            return rows @ whole / np.where(norms > 0, norms, 1.0)
+
+        left = _one_by_one(model, filtered, starts, step, near)
+        return Occlusion(EMBEDDING, 1.0, contract.leads, edges, 1.0 - left, record)
     answer, windows = model.classify(contract.featured(filtered))
     which = int(np.argmax(answer[0])) if label is None else model.labels.index(label)
     probability = float(answer[0, which])
-    starts = range(0, contract.length, step)
     if model.mean_of_windows and windows is not None and windows.shape[1] == len(starts):
-        change = _by_window(model, filtered, windows[0, :, which], which)
+        drop = -_by_window(model, filtered, windows[0, :, which], which)
     else:
-        change = _one_by_one(model, filtered, starts, step, which) - probability
-    edges = np.minimum(np.arange(len(starts) + 1) * step, contract.length) / contract.fs
-    return Occlusion(model.labels[which], probability, contract.leads, edges, -change)
+        drop = probability - _one_by_one(
+            model, filtered, starts, step, lambda prepared: model.classify(prepared)[0][:, which]
+        )
+    return Occlusion(model.labels[which], probability, contract.leads, edges, drop, record)
 
 
-def _one_by_one(model: Any, filtered: Array, starts: range, step: int, which: int) -> Array:
-    """Probability with one lead silent for one segment, (lead, segment)."""
-    leads = filtered.shape[1]
+def _one_by_one(
+    model: Any, filtered: Array, starts: range, step: int, answer: Callable[[Array], Array]
+) -> Array:
+    """The answer with one lead silent for one segment, (lead, segment)."""
+    leads, silence = filtered.shape[1], _silence(model.contract, filtered)
     parts = [(lead, start) for lead in range(leads) for start in starts]
     left = np.empty(len(parts))
     for first in range(0, len(parts), model.batch):
         some = parts[first : first + model.batch]
         batch = np.repeat(filtered, len(some), axis=0)
         for row, (lead, start) in zip(batch, some, strict=True):
-            row[lead, start : start + step] = 0.0
-        answer = model.classify(model.contract.featured(batch))[0]
-        left[first : first + len(some)] = answer[:, which]
+            row[lead, start : start + step] = silence[lead]
+        left[first : first + len(some)] = answer(model.contract.featured(batch))
     return left.reshape(leads, len(starts))
 
 
@@ -169,6 +198,14 @@ def _by_window(model: Any, filtered: Array, windows: Array, which: int) -> Array
     """
     leads = filtered.shape[1]
     batch = np.repeat(filtered, leads, axis=0)
-    batch[np.arange(leads), np.arange(leads)] = 0.0
+    batch[np.arange(leads), np.arange(leads)] = _silence(model.contract, filtered)[:, None]
     silent = model.classify(model.contract.featured(batch))[1][:, :, which]
     return (silent.astype(np.float64) - windows) / len(windows)
+
+
+def _silence(contract: Any, filtered: Array) -> Array:
+    """What each lead is when nothing is in it."""
+    last = contract.normalisation
+    if last is not None and last.name == "minmax_all":
+        return filtered[0].mean(axis=1)
+    return np.zeros(filtered.shape[1], np.float32)

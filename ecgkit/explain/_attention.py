@@ -1,0 +1,208 @@
+"""Where a transformer or an attention pool looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _html
+from .._typing import Array, ArrayLike
+from ..errors import EcgkitError, LayoutError
+from ..record import Record
+from ._recording import one
+
+ALL = "all leads"
+READS = ("mean", "first", "last")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the tokens of a network stand for: what :meth:`Model.tokens` answers.
+
+    Attributes
+    ----------
+    seconds : sequence of float, length segments + 1
+        Edges in time of the pieces that tokens were made of.
+    special : int
+        Tokens before them that stand for no piece (class token, registers).
+    leads : tuple of str
+        Rows of tokens, one lead after the other; empty: every token sees all leads.
+    read : {"mean", "first", "last"}
+        What the layers behind the last block take: the mean (or maximum) over tokens, the first
+        token, or the last one. An attention pool says so itself.
+    layers : str
+        Beginning of the names of the attention layers that count; empty: all of them.
+    """
+
+    seconds: ArrayLike
+    special: int = 0
+    leads: tuple[str, ...] = ()
+    read: str = "mean"
+    layers: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows of pieces."""
+        return max(1, len(self.leads))
+
+    @property
+    def count(self) -> int:
+        """Tokens in all."""
+        return self.special + self.rows * (len(np.asarray(self.seconds)) - 1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attention:
+    """How much of what the last layer reads comes from each piece of the recording.
+
+    Attention says where a network looked, not what it made of it: for the change of an answer see
+    :func:`occlusion`.
+
+    Attributes
+    ----------
+    kind : str
+        ``"rollout"``, ``"pool weights"``, or ``"rollout, read by a pool"``.
+    leads : tuple of str
+        Rows of ``values``; ``("all leads",)`` where each token sees all of them.
+    seconds : ndarray, shape (segment + 1,)
+        Edges of the pieces.
+    values : ndarray, float64, shape (lead, segment)
+        Shares; with ``special`` they sum to 1.
+    special : float
+        Share that stays with class and register tokens.
+    layers : dict of str to ndarray, shape (head, query, key)
+        The attention weights, layer by layer.
+    record : Record
+        What was explained.
+    """
+
+    kind: str
+    leads: tuple[str, ...]
+    seconds: Array
+    values: Array
+    special: float
+    layers: dict[str, Array]
+    record: Record
+
+    def to_frame(self):
+        """Leads in rows, starts of the pieces in columns (pandas)."""
+        from .._extras import need
+
+        pd = need("pandas", "cli", "Attention.to_frame")
+        return pd.DataFrame(self.values, index=list(self.leads), columns=self.seconds[:-1])
+
+    def plot(self, layout: str | None = None, **options: Any):
+        """The shares over the recording on ECG paper, in multiples of an even share (a matplotlib
+        Figure).
+
+        ``layout`` and options are those of :func:`ecgkit.plot.compose`; default ``"12x1"`` where
+        leads have shares of their own, else ``"auto"``.
+        """
+        from ..plot import evidence_figure
+
+        per_lead = self.leads != (ALL,)
+        return evidence_figure(
+            self.record,
+            self.seconds,
+            self.values * self.values.size,
+            leads=self.leads if per_lead else (),
+            title=f"Attention ({self.kind})",
+            legend="times an even share",
+            layout=layout,
+            **options,
+        )
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        order = np.argsort(-self.values, axis=None, kind="stable")[:5]
+        rows = []
+        for lead, i in zip(*np.unravel_index(order, self.values.shape), strict=True):
+            start, stop = self.seconds[i : i + 2]
+            share = self.values[lead, i]
+            times = f"{share * self.values.size:.2f} times an even share"
+            rows.append((self.leads[lead], f"{start:.2f}-{stop:.2f} s", f"{share:.4f}, {times}"))
+        return rows
+
+    def __repr__(self) -> str:
+        head = f"Attention ({self.kind}, {len(self.layers)} layers)"
+        lines = [f"  {lead:<9} {when:>14}  {share}" for lead, when, share in self._lines()]
+        return "\n".join([head, *lines])
+
+    def _repr_html_(self) -> str:
+        caption = f"Attention ({self.kind}): the pieces with the largest shares"
+        return _html.table(["lead", "piece", "share"], self._lines(), caption=caption)
+
+
+def attention(model: Any, x: Any, fs: float | None = None, *, unit: str = "mV") -> Attention:
+    """Attention rollout (Abnar and Zuidema 2020) and the weights of attention pools.
+
+    Per self-attention layer the mean over heads, half of it replaced by the identity for the path
+    around the layer, multiplied from the last layer to the first; then what the network reads: the
+    mean over tokens, one token, or the weights of a pool. It tells of the recording, not of a
+    label.
+
+    Parameters
+    ----------
+    model : Model
+        One whose :meth:`Model.tokens` says what its tokens stand for.
+    x : Record, or array (lead, time)
+        One recording.
+    fs : float
+        Rate of an array in Hz.
+    unit : str
+        Unit of an array.
+
+    Returns
+    -------
+    Attention
+
+    Raises
+    ------
+    EcgkitError
+        The model has no tokens, or attends in windows.
+    LayoutError
+        More than one recording.
+    """
+    tokens = model.tokens()
+    if tokens is None:
+        raise EcgkitError(f"{model.title} has no attention over pieces of a recording")
+    signals, record = one(model, x, fs, unit, "attention")
+    found = model.attention_program.attention_weights(model.contract.transform(signals))
+    layers = {k: w[0] for k, w in found.items() if k.startswith(tokens.layers)}
+    kind, shares = _shares(layers, tokens, model.title)
+    values = shares[tokens.special :].reshape(tokens.rows, -1)
+    return Attention(
+        kind,
+        tokens.leads or (ALL,),
+        np.asarray(tokens.seconds, np.float64),
+        values,
+        float(shares[: tokens.special].sum()),
+        layers,
+        record,
+    )
+
+
+def _shares(layers: dict[str, Array], tokens: Tokens, title: str) -> tuple[str, Array]:
+    """Share of every token, and how it was found."""
+    n = tokens.count
+    odd = [k for k, w in layers.items() if w.ndim != 3 or w.shape[-1] != n]
+    if odd or not layers:
+        shapes = ", ".join(f"{k} {layers[k].shape}" for k in odd) or "none"
+        raise LayoutError(f"{title}: wanted attention over {n} tokens, got {shapes}")
+    if tokens.read not in READS:
+        raise LayoutError(f"{title}: read must be one of {', '.join(READS)}; got {tokens.read!r}")
+    through = np.eye(n)
+    read, blocks, pooled = None, 0, False
+    for weights in layers.values():
+        mean = weights.astype(np.float64).mean(axis=0)
+        if len(mean) < n:  # fewer questions than tokens: a pool
+            read, pooled = mean.mean(axis=0), True
+            continue
+        mixed = 0.5 * mean + 0.5 * np.eye(n)
+        through = mixed / mixed.sum(axis=1, keepdims=True) @ through
+        blocks += 1
+    if read is None:
+        read = np.full(n, 1 / n) if tokens.read == "mean" else np.eye(n)[-(tokens.read == "last")]
+    kind = "pool weights" if not blocks else "rollout, read by a pool" if pooled else "rollout"
+    return kind, read @ through
