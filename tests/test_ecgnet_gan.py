@@ -161,3 +161,15 @@ def test_it_survives_pickling():
     m, rec = generator(coded=True, lead="V5"), ek.synth.ecg()
     back = pickle.loads(pickle.dumps(m))
     assert np.array_equal(back.generate(rec).signal, m.generate(rec).signal)
+
+
+def test_recordings_are_scored_from_files(tmp_path):
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("wfdb")
+    records = [ek.synth.ecg(seed=i) for i in range(3)]
+    paths = [ek.io.write(rec, tmp_path / f"r{i}.hea") for i, rec in enumerate(records)]
+    for network, columns in (("cvd", {"NORM", "HYP", "predicted"}), ("generator", {"embedding"})):
+        m = ek.load_model("ecgnet_gan", weights="random", network=network)
+        report = ek.score(m, paths, tmp_path / f"{network}.parquet")
+        assert (report.total, report.failed) == (3, 0)
+        assert columns <= set(report.to_frame().columns)

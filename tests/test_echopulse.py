@@ -261,6 +261,17 @@ def test_videos_and_tokens_that_do_not_fit_are_refused(model):
         model.generate(clip(), steps=0)
 
 
+def test_vectors_of_many_files_become_a_table(model, tmp_path):
+    pytest.importorskip("pyarrow")
+    records = [ek.synth.ecg(seed=i).window(0.0, 1.0 + i / 10) for i in range(6)]
+    paths = [ek.io.write(rec, tmp_path / f"r{i}.hea") for i, rec in enumerate(records)]
+    report = ek.score(model, paths, tmp_path / "vectors.parquet")
+    assert report.failed == 0
+    got = np.stack(report.to_frame()["embedding"])
+    want = np.stack([model.embed(ek.read(path)) for path in paths])
+    assert np.array_equal(got, want.astype(np.float32))
+
+
 # ------------------------------------------------------------------------ layouts
 def test_the_sizes_are_those_of_the_specification():
     def count(network, drop=""):

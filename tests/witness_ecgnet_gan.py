@@ -13,6 +13,11 @@ CASES = [
     {"network": "generator", "lead": "V6"},
     {"network": "discriminator"},
 ]
+MAIN = [  # what the benchmark of models measures
+    {"network": "generator"},
+    {"network": "discriminator"},
+    {"network": "cvd"},
+]
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 
 

@@ -14,6 +14,7 @@ CASES = [
     {"network": "full", "size": "narrow", "preprocess": "notebook", "patch": 16},
     {"network": "ecg"},
 ]
+MAIN = [{"network": "ecg"}]  # what the benchmark of models measures
 # ECG width and depth; token width, heads, spatial and temporal layers; codes and their width;
 # layers of the token transformer; its positions
 SIZES = {
