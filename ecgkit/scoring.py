@@ -296,10 +296,8 @@ class Row(NamedTuple):
 
 def _read(model: Any, path: str) -> tuple[np.ndarray | None, str, Exception | None]:
     """Runs in a reading thread: the recording as the contract admits it, or why not."""
-    from . import io
-
     try:
-        signals, notes = model.contract.admit(io.read(path))
+        signals, notes = model.contract.admit(model.contract.open(path))
     except (MissingExtraError, MemoryError):
         raise  # the machine's fault, not the recording's
     except Exception as error:

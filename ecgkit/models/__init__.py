@@ -20,14 +20,15 @@ from ..errors import EcgkitError, WeightsError
 from ._card import Card
 from ._contract import Contract
 from ._ecgfounder import ecgfounder_contract
+from ._image_contract import ImageContract
 from ._model import Model, random_tensors
 from ._prediction import Prediction
 from ._steps import Step
 from ._text import ClassEmbeddings
 
 __all__ = [
-    "Card", "ClassEmbeddings", "Contract", "Model", "ModelTable", "Prediction", "Step",
-    "ecgfounder_contract", "list_models", "load_model",
+    "Card", "ClassEmbeddings", "Contract", "ImageContract", "Model", "ModelTable", "Prediction",
+    "Step", "ecgfounder_contract", "list_models", "load_model",
 ]  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def _row(name: str, system: type[Model]) -> ModelRow:
         name=name,
         paper=f"{system.paper['title']} ({system.paper['id']})",
         task=system.task,
-        input=f"{len(contract.leads)} leads, {contract.duration:g} s at {contract.fs:g} Hz, mV",
+        input=contract.summary,
         weights="from file" if _bundled(name) is None else "bundled",
         variants=variants,
     )

@@ -106,6 +106,11 @@ class Contract:
             *(s for s in (self.normalisation, self.features) if s is not None),
         )
 
+    @property
+    def summary(self) -> str:
+        """The input in a few words."""
+        return f"{len(self.leads)} leads, {self.duration:g} s at {self.fs:g} Hz, mV"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; inverse of :meth:`from_dict`."""
         data = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -195,6 +200,22 @@ class Contract:
             return self._admit_array(x, fs, unit)
         signals = np.stack([signal for signal, _ in rows])
         return self._in_unit(signals, "mV"), tuple(notes for _, notes in rows)
+
+    def open(self, path: str | PathLike) -> Record:
+        """A recording from a file."""
+        from .. import io
+
+        return io.read(path)
+
+    @staticmethod
+    def is_single(x: Any) -> bool:
+        """One recording, as a Record or as (lead, time), not a batch."""
+        return is_single(x)
+
+    @staticmethod
+    def is_list(x: Any) -> bool:
+        """A list or tuple of recordings, each checked by itself."""
+        return holds_records(x)
 
     def transform(self, signals: Array) -> Array:
         """Second half of :meth:`prepare`: the filter chain, normalisation and features, on (n,

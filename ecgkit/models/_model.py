@@ -16,7 +16,7 @@ from .. import _html, weights
 from .._typing import Array
 from ..errors import LayoutError
 from ._card import Card
-from ._contract import Contract, Notes, holds_records, is_single
+from ._contract import Contract, Notes
 from ._prediction import Prediction
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Model:
     published: ClassVar[str]
     """Where weights come from if none are bundled; ends the sentence "no bundled weights: ..."."""
 
-    contract: Contract
+    contract: Any
+    """A :class:`Contract`, or an :class:`ImageContract` where the network looks at pictures."""
     card: Card
     variant: dict[str, Any]
     weights: str
@@ -88,7 +89,7 @@ class Model:
         return cls.complete({"network": network})
 
     @classmethod
-    def contract_of(cls, *args: Any, **variant: Any) -> Contract:
+    def contract_of(cls, *args: Any, **variant: Any) -> Any:
         """The preprocessing of a variant; a system names its choices as parameters."""
         raise NotImplementedError
 
@@ -165,7 +166,7 @@ class Model:
             )
         p = np.concatenate(rows)
         w = None if windows[0] is None else np.concatenate(windows)
-        if is_single(x):
+        if self.contract.is_single(x):
             return Prediction(self.labels, p[0], None if w is None else w[0], notes[0], self.title)
         return Prediction(self.labels, p, w, tuple(notes), self.title)
 
@@ -204,7 +205,7 @@ class Model:
         if not rows:
             raise LayoutError("no recordings to embed: the batch is empty")
         features = np.concatenate(rows)
-        return features[0] if is_single(x) else features
+        return features[0] if self.contract.is_single(x) else features
 
     def features(self, prepared: Array) -> Array:
         """What :meth:`embed` returns, of prepared input: (n, feature)."""
@@ -278,7 +279,7 @@ class Model:
     ) -> Iterator[tuple[Array, tuple[Notes, ...]]]:
         """Admitted signals in pieces of at most ``batch`` recordings; all of an array is checked
         first."""
-        if holds_records(x):
+        if self.contract.is_list(x):
             for i in range(0, len(x), self.batch):
                 yield self.contract.admit(x[i : i + self.batch], fs, first=i)
             return
