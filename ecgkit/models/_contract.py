@@ -14,7 +14,7 @@ from .. import _html
 from .._typing import Array
 from ..errors import ContractError, LayoutError, LeadError, RateError, UnitError
 from ..record import STANDARD_LEADS, Record, canonical_lead, check_fs, to_millivolt
-from ._steps import Step
+from ._steps import Step, resampled
 
 Notes = tuple[str, ...]
 
@@ -61,7 +61,8 @@ class Contract:
     features : Step or None
         Turns the signals into what the network eats; ``None``: the signals themselves.
     resample : str
-        Method of :func:`ecgkit.signal.resample` for records at another rate.
+        How records at another rate are resampled: a method of :func:`ecgkit.signal.resample`, or
+        ``"scipy"``, ``scipy.signal.resample_poly`` with its default filter.
     nan, short, crop : str
         Rules: ``"refuse"`` (or ``"zero"``), ``"refuse"``, ``"first"``.
     """
@@ -272,9 +273,7 @@ class Contract:
             take = self.length
         part = self._admissible(rec.signal[index, :take], who)
         if not same_rate:
-            from .. import signal
-
-            part = signal.resample(part, rec.fs, self.fs, method=self.resample)[:, : self.length]
+            part = resampled(part, rec.fs, self.fs, self.resample)[:, : self.length]
             notes.append(f"resampled from {rec.fs:g} to {self.fs:g} Hz ({self.resample})")
         if available > self.duration * (1 + 1e-9):
             notes.append(f"first {self.duration:g} s of {available:g} s used")

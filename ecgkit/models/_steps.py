@@ -72,6 +72,21 @@ class Step:
         return cls(given.pop("step"), **given)
 
 
+def resampled(x: Array, fs_in: float, fs_out: float, method: str) -> Array:
+    """Signals (..., time) at another rate, by a method of :func:`ecgkit.signal.resample` or by
+    SciPy's ``resample_poly`` (``"scipy"``: Kaiser window of 5, zeros around the signal)."""
+    from .. import signal
+
+    if method != "scipy":
+        return signal.resample(x, fs_in, fs_out, method=method)
+    from scipy.signal import resample_poly
+
+    from ..signal._resample import ratio
+
+    up, down = ratio(fs_in, fs_out)
+    return resample_poly(np.asarray(x, np.float64), up, down, axis=-1).astype(np.float32)
+
+
 def _rebuild(name: str, params: dict[str, Any]) -> Step:
     return Step(name, **params)
 
@@ -147,6 +162,15 @@ def minmax_all(x: Array, fs: float, *, eps: float = 0.0) -> Array:
     low = x.min(axis=(1, 2), keepdims=True).astype(np.float64)
     span = x.max(axis=(1, 2), keepdims=True) - low + eps
     return ((x - low) / np.where(span > 0, span, 1.0)).astype(np.float32)
+
+
+@_step
+def minmax(x: Array, fs: float, *, low: float = 0.0, high: float = 1.0, eps: float = 0.0) -> Array:
+    """Per lead from its least to its largest value, to ``low``..``high``; ``eps`` is added to the
+    span, a constant lead becomes ``low``."""
+    least = x.min(axis=-1, keepdims=True).astype(np.float64)
+    span = x.max(axis=-1, keepdims=True) - least + eps
+    return (low + (high - low) * (x - least) / np.where(span > 0, span, 1.0)).astype(np.float32)
 
 
 @_step
