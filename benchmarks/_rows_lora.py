@@ -42,6 +42,12 @@ def _peft(torch, dtype, w, a, b):
     return run
 
 
+def _rounded(x, name):
+    if name == "bfloat16":
+        return ek.lora.to_float32(ek.lora.to_bfloat16(x))
+    return x.astype(name).astype(np.float32)
+
+
 def in_memory():
     rng = np.random.default_rng(0)
     w = rng.normal(0, 0.02, (SIDE, SIDE)).astype(np.float32)
@@ -53,6 +59,8 @@ def in_memory():
         ("float16", w.astype(np.float16)),
     ):
         ours = stored.copy()
+        # Both get the factors in the type that PyTorch needs them in.
+        a1, b1 = (_rounded(x, name) for x in (a, b))
 
         def tensors(torch, name=name):
             dtype = getattr(torch, name)
@@ -60,7 +68,7 @@ def in_memory():
             return dtype, *(torch.from_numpy(x).to(dtype, copy=True) for x in (w, a, b))
 
         cases = {
-            "ours": lambda ours=ours: ek.lora.merge(ours, a, b, SCALE, out=ours),
+            "ours": lambda ours=ours, a=a1, b=b1: ek.lora.merge(ours, a, b, SCALE, out=ours),
             "torch addmm_": peer("torch", lambda t: _addmm(t, *tensors(t)[1:])),
             "torch add": peer("torch", lambda t: _added(t, *tensors(t)[1:])),
         }

@@ -91,6 +91,46 @@ def test_several_adapters_are_summed_before_one_rounding(isa, kind):
     assert np.array_equal(merge(w, [], [], []), w)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    m=st.integers(0, 40), n=st.integers(0, 120), r=st.integers(0, 20), seed=st.integers(0, 99),
+    scale=st.sampled_from([1.0, 0.7, -3e-3]), size=st.sampled_from([0, -18, -30, -60]),
+)  # fmt: skip
+def test_factors_that_bfloat16_holds_give_the_bits_of_a_fused_sum(m, n, r, seed, scale, size):
+    """AVX-512 takes them two steps at a time; the other path, with a second pair of zeros, one."""
+    rng = np.random.default_rng(seed)
+    w, a, b = case(m, n, r, "u2", seed)
+    a, b = to_float32(to_bfloat16(a)), to_float32(to_bfloat16(b)) * np.float32(2.0**size)
+    a[rng.random(a.shape) < 0.2] = 0
+    odd = rng.random(w.shape)
+    w[odd < 0.2] &= 0x807F  # subnormal weights and zeros
+    w[odd > 0.98] = 0x7FC1
+    zero = np.zeros((1, n), np.float32), np.zeros((m, 1), np.float32)
+    for name in set(ek.simd.available()) - {"ref"}:
+        before = ek.simd.use(name)
+        try:
+            got = merge(w, a, b, scale)
+            want = merge(w, [a, zero[0]], [b, zero[1]], [scale, 0.0])
+            assert np.array_equal(got, want)
+            again = w.copy()
+            assert np.array_equal(merge(again, a, b, scale, out=again, threads=2), want)
+        finally:
+            ek.simd.use(before)
+
+
+@pytest.mark.parametrize("value", [2.0**-130, 2.0**-62, np.inf, np.nan, 1 + 2.0**-20])
+def test_factors_beyond_the_dot_products_take_the_other_path(isa, value):
+    w, a, b = case(16, 64, 4, "u2")
+    a, b = to_float32(to_bfloat16(a)), to_float32(to_bfloat16(b))
+    w[:] = 0
+    a[1], b[:, 1] = value, value if value > 2.0**-100 else 2.0**100
+    with np.errstate(invalid="ignore", over="ignore"):
+        want = b[:, 1:2].astype(np.float64) @ a[1:2].astype(np.float64)
+        a[[0, 2, 3]] = 0
+        got = to_float32(merge(w, a, b, 1.0))
+        np.testing.assert_allclose(got, np.float32(want), rtol=2.0**-8, atol=2.0**-134)
+
+
 def test_several_adapters_in_double():
     w, a, b = case(30, 100, 8, "f8")
     want = w + 0.5 * (b.astype(float) @ a) - 2.0 * (b.astype(float) @ a)

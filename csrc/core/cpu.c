@@ -32,3 +32,11 @@ unsigned ek_cpu_active(void) {
 void ek_cpu_use(unsigned mask) {
     atomic_store_explicit(&active_mask, mask & ek_cpu_available(), memory_order_relaxed);
 }
+
+int ek_cpu_dots_bf16(void) {
+#if defined(__x86_64__)
+    return (ek_cpu_active() & EK_CPU_AVX512) && __builtin_cpu_supports("avx512bf16");
+#else
+    return 0;
+#endif
+}

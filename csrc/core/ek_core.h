@@ -59,6 +59,7 @@ enum {
 unsigned ek_cpu_available(void); /* what this machine can run */
 unsigned ek_cpu_active(void);    /* what kernels may use now */
 void ek_cpu_use(unsigned mask);  /* masked by ek_cpu_available */
+int ek_cpu_dots_bf16(void);      /* AVX-512 is in use, and this machine has its bfloat16 part */
 
 /* Best variant of a table {need, fn} that ends with {0, ref}. */
 #define EK_PICK(TABLE)                                                                             \

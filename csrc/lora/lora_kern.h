@@ -7,6 +7,7 @@
 #include "ek_lora.h"
 
 enum { EK_LORA_MAX_ROWS = 16, EK_LORA_MAX_COLUMNS = 48 };
+enum { EK_LORA_DOT_ROWS = 8, EK_LORA_DOT_COLUMNS = 32 };
 
 /* d (rows, ldd) is what the pairs add to the tile; out = gain * (w + d), rounded. */
 typedef struct {
@@ -33,6 +34,14 @@ typedef struct {
 } ek_lora_isa;
 
 extern const ek_lora_isa ek_lora_isa_ref, ek_lora_isa_avx2, ek_lora_isa_avx512;
+
+/* One row of `tiles` tiles of bfloat16 weights by dot products; k counts pairs of steps, a lies (k,
+ * 2, 16) a tile, b (k, rows). */
+void ek_lora_dots_avx512(const uint32_t *a, const uint32_t *b, size_t k, float scale,
+                         const uint16_t *w, uint16_t *out, size_t ld, size_t tiles);
+/* Whether that gives the bits of the other path: bfloat16 holds a and b, and no sum underflows. */
+int ek_lora_dots_exact(const ek_lora_pair *p, size_t m, size_t n);
+EK_CHECK ek_status ek_lora_merge_dots(const ek_lora_job *job, ek_arena *own);
 
 static const size_t EK_LORA_BYTES[EK_LORA_TYPES] = {4, 2, 2};
 static const float EK_LORA_LARGEST[EK_LORA_TYPES] = {0x1.fffffep127f, 0x1.fep127f, 65504.0f};

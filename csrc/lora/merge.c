@@ -73,14 +73,18 @@ static void tile(const merge_run *m, size_t i, size_t live, size_t panel, float 
     m->isa->finish(&f);
 }
 
+/* One pair, one type and nothing besides. */
+static int is_plain(const ek_lora_job *job) {
+    return job->pairs == 1 && job->w_type == job->out_type && !job->round_delta && !job->clamp &&
+           job->row_gain == NULL && job->col_gain == NULL && job->stats == NULL;
+}
+
 static ek_status merge_rows(void *ctx, size_t begin, size_t end, ek_arena *tmp) {
     const merge_run *m = ctx;
     const ek_lora_job *job = m->job;
     const size_t rows = m->isa->rows, columns = m->isa->columns;
     const size_t panels = (job->n + columns - 1) / columns, whole = job->n / columns;
-    const int plain = job->pairs == 1 && job->w_type == job->out_type && !job->round_delta &&
-                      !job->clamp && job->row_gain == NULL && job->col_gain == NULL &&
-                      job->stats == NULL && m->isa->sweep[job->w_type] != NULL;
+    const int plain = is_plain(job) && m->isa->sweep[job->w_type] != NULL;
     ek_lora_stats *stats = m->stats != NULL ? m->stats + begin / m->grain : NULL;
     const size_t mark = ek_arena_mark(tmp);
     float **b = ek_arena_alloc(tmp, job->pairs + 1, sizeof *b);
@@ -165,7 +169,9 @@ ek_status ek_lora_merge(const ek_lora_job *job) {
     ek_arena *own = ek_arena_borrow();
     if (own == NULL) return EK_ENOMEM;
     const size_t mark = ek_arena_mark(own);
-    const ek_status st = merge_with(job, EK_PICK(ISA), own);
+    const int dots = job->w_type == EK_LORA_BF16 && is_plain(job) && ek_cpu_dots_bf16() &&
+                     ek_lora_dots_exact(job->pair, job->m, job->n);
+    const ek_status st = dots ? ek_lora_merge_dots(job, own) : merge_with(job, EK_PICK(ISA), own);
     ek_arena_reset(own, mark);
     ek_arena_return(own);
     return st;
