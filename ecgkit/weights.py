@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -128,6 +129,42 @@ def inspect(path: str | os.PathLike[str]) -> WeightsInfo:
         sizes = {"": [a.size for a in _parse(data, str(file)).values()]}
     containers = tuple((name, len(n), sum(n)) for name, n in sizes.items())
     return WeightsInfo(form, hashlib.sha256(data).hexdigest(), len(data), containers, refused)
+
+
+def settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a checkpoint of ``torch.save`` says beside its tensors, such as a trainer's
+    configuration: numbers, texts, None, and lists and dicts of them by text.
+
+    Whatever else the file names is left out, as :func:`read` leaves it out; safetensors say
+    nothing.
+
+    Raises
+    ------
+    WeightsError
+        As :func:`read`.
+    """
+    file = Path(path)
+    data = _bytes(file, mmap=True)
+    if not _torch.looks_like(data[:4]):
+        return {}
+    found = _plain(_open_torch(file, data).root)
+    return found if isinstance(found, dict) else {}
+
+
+_NOTHING = object()
+
+
+def _plain(value: object, depth: int = 0) -> Any:
+    """The value with all that is not plain left out; ``_NOTHING`` if nothing remains."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if depth > 5 or not isinstance(value, dict | list | tuple):
+        return _NOTHING
+    if isinstance(value, dict):
+        pairs = ((k, _plain(v, depth + 1)) for k, v in value.items() if isinstance(k, str))
+        return {k: v for k, v in pairs if v is not _NOTHING}
+    items = (_plain(v, depth + 1) for v in value)
+    return [v for v in items if v is not _NOTHING]
 
 
 def _bytes(file: Path, mmap: bool) -> memoryview:

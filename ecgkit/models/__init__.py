@@ -155,11 +155,13 @@ def load_model(
         chosen = _variant(name, system, variant)
         tensors, source = random_tensors(system.expected(**chosen), seed), f"random, seed {seed}"
     else:
+        stated: dict[str, Any] = {}
         if isinstance(weights, Mapping):
             tensors, source = weights, "from a mapping"
         else:
             tensors, source = _weights.read(weights, mmap=True), f"from {Path(weights).name}"
-        chosen = _variant(name, system, {**system.infer(tensors), **variant})
+            stated = system.stated(Path(weights))
+        chosen = _variant(name, system, {**system.infer(tensors), **stated, **variant})
     return system(tensors, chosen, system.contract_of(**chosen), system.bare_card(), source)
 
 

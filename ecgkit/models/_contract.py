@@ -22,6 +22,7 @@ _RULES = {
     "nan": {
         "refuse": "NaN or infinite samples are refused",
         "zero": "NaN samples become 0, infinite ones are refused",
+        "interpolate": "NaN samples are interpolated within their lead, infinite ones are refused",
     },
     "short": {"refuse": "shorter input is refused"},
     "crop": {"first": "longer input: the first part is used and the result says so"},
@@ -64,7 +65,8 @@ class Contract:
         How records at another rate are resampled: a method of :func:`ecgkit.signal.resample`, or
         ``"scipy"``, ``scipy.signal.resample_poly`` with its default filter.
     nan, short, crop : str
-        Rules: ``"refuse"`` (or ``"zero"``), ``"refuse"``, ``"first"``.
+        Rules: ``"refuse"`` (or ``"zero"``, or ``"interpolate"``: straight lines between a lead's
+        own samples, the nearest one at the ends), ``"refuse"``, ``"first"``.
     """
 
     fs: float
@@ -354,12 +356,14 @@ class Contract:
         return np.ascontiguousarray(signals, dtype=np.float32)
 
     def _admissible(self, signal: Array, who: str) -> Array:
-        """The signal by the NaN rule: itself if finite, with zeros for NaN, or an error."""
+        """The signal by the NaN rule: itself if finite, with NaN filled in, or an error."""
         if np.isfinite(signal).all():
             return signal
         bad: Array = ~np.isfinite(signal)
         if self.nan == "zero" and not np.isinf(signal).any():
             return np.where(bad, np.float32(0), signal)
+        if self.nan == "interpolate" and not np.isinf(signal).any() and not bad.all(axis=1).any():
+            return _bridged(signal, bad)
         leads = [self.leads[i] for i in np.flatnonzero(bad.any(axis=1))]
         first = int(np.flatnonzero(bad.any(axis=0))[0])
         raise ContractError(
@@ -394,3 +398,12 @@ class Contract:
 
     def _repr_html_(self) -> str:
         return _html.table(["contract", ""], self._rows())
+
+
+def _bridged(signal: Array, bad: Array) -> Array:
+    """Straight lines over the gaps of each lead, its nearest sample at the ends."""
+    filled = signal.copy()
+    for lead, gaps in zip(filled, bad, strict=True):
+        if gaps.any():
+            lead[gaps] = np.interp(np.flatnonzero(gaps), np.flatnonzero(~gaps), lead[~gaps])
+    return filled

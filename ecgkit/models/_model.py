@@ -8,6 +8,7 @@ which program, and how its output becomes probabilities. All else is here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -102,6 +103,11 @@ class Model:
     @classmethod
     def infer(cls, tensors: Mapping[str, Array]) -> dict[str, Any]:
         """The choices that the keys of a weight file settle."""
+        return {}
+
+    @classmethod
+    def stated(cls, path: Path) -> dict[str, Any]:
+        """The choices that a weight file states beside its tensors."""
         return {}
 
     def adopt(self, tensors: Mapping[str, Array]) -> Mapping[str, Array]:

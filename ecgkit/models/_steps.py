@@ -225,9 +225,27 @@ def conserved_masks(x: Array, fs: float, *, reach: float = 0.04) -> Array:
 
 
 @_step
-def standardise(x: Array, fs: float, *, mean: float, deviation: float) -> Array:
-    """One constant mean and deviation for every recording and lead: those of a training set."""
-    return ((x - np.float64(mean)) / deviation).astype(np.float32)
+def standardise(
+    x: Array,
+    fs: float,
+    *,
+    mean: float | tuple[float, ...],
+    deviation: float | tuple[float, ...],
+    clip: float | None = None,
+    half: bool = False,
+) -> Array:
+    """Constant mean and deviation, of all leads or of each: those of a training set.
+
+    The result is clipped to ``+-clip``; ``half`` rounds samples, differences and quotients to
+    float16, as NumPy does in place on an array of float16.
+    """
+    m, s = (np.asarray(v, np.float64).reshape(-1, 1) for v in (mean, deviation))
+    if half:
+        kind = np.float16
+        x = ((x.astype(kind) - np.float32(m)).astype(kind) / np.float32(s)).astype(kind)
+    else:
+        x = (x - m) / s
+    return (x if clip is None else np.clip(x, -clip, clip)).astype(np.float32)
 
 
 @_step
