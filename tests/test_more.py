@@ -153,7 +153,7 @@ def test_the_xray_tower_answers_like_pytorch(model):
     taps = model.forward_image(x, taps=["unit", "features"])
     assert taps["features"].shape == (2, 768)
     np.testing.assert_allclose(np.linalg.norm(taps["unit"], axis=1), 1, atol=1e-6)
-    with pytest.raises(ek.EcgkitError, match="without the X-ray tower"):
+    with pytest.raises(ek.EcgkitError, match="without an X-ray tower"):
         ek.load_model("more", weights=WEIGHTS, xray=False, text_layers=0).forward_image(x)
 
 
@@ -195,6 +195,80 @@ def test_zero_shot_takes_the_best_prompt(model, tokenizer):
 def test_a_call_says_what_to_use_instead(model):
     with pytest.raises(ek.EcgkitError, match="zero_shot"):
         model(ek.synth.ecg())
+
+
+# ---------------------------------------------------------------- X-rays
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(8)
+    smooth = rng.normal(size=(3, 12, 10)).repeat(25, 1).repeat(30, 2) * 40 + 110
+    grey = np.clip(smooth + rng.normal(size=smooth.shape) * 9, 0, 230).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def test_xrays_are_prepared_as_the_specification_says(model, pictures, tmp_path):
+    image_module = pytest.importorskip("PIL.Image")
+    exposure = pytest.importorskip("skimage.exposure")
+    got = model.preprocess_image(pictures)
+    for picture, row in zip(pictures, got):
+        grey = image_module.fromarray(picture).convert("L").resize((224, 224))
+        array = np.asarray(grey) / np.asarray(grey).max()
+        array = (exposure.equalize_adapthist(array) * 255).astype(np.uint8)
+        want = (array / 255 - 0.499) / 0.293
+        np.testing.assert_allclose(row, np.stack([want] * 3), atol=2e-6)
+    image_module.fromarray(pictures[1][..., 0]).save(tmp_path / "chest.png")
+    assert np.array_equal(model.preprocess_image(tmp_path / "chest.png")[0], got[1])
+    again = ek.models.ImageContract.from_json(model.image_contract.to_json())
+    assert again == model.image_contract
+    black = model.preprocess_image(np.zeros((50, 40, 3), np.uint8))
+    assert np.allclose(black, -0.499 / 0.293)
+
+
+def test_xrays_are_embedded_beside_texts(model, pictures, tokenizer):
+    pytest.importorskip("skimage")
+    rows = model.embed_image(pictures)
+    want = model.forward_image(model.preprocess_image(pictures))
+    want /= np.linalg.norm(want, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows, want, atol=1e-6)
+    assert np.array_equal(model.embed_image(pictures[1]), rows[1])
+    got = model.zero_shot_image(pictures, {"A": "edema", "B": "Normal"}, tokenizer=tokenizer)
+    texts = model.embed_text(["edema", "Normal"], tokenizer=tokenizer)
+    np.testing.assert_allclose(got, rows @ texts.T, atol=1e-6)
+    with pytest.raises(ek.LayoutError, match="no X-rays"):
+        model.embed_image([])
+    with pytest.raises(ek.EcgkitError, match="has no head"):
+        model.classify_pair(None, pictures)
+
+
+@pytest.fixture(scope="module")
+def head():
+    return ek.load_model("more", weights=witness_more.weights(depth=1, num_classes=4))
+
+
+def test_a_fine_tuned_head_names_findings_from_both(head, pictures):
+    pytest.importorskip("skimage")
+    recs = [ek.synth.ecg(seed=i) for i in range(3)]
+    got = head.classify_pair(recs, pictures)
+    w = witness_more.weights(depth=1, num_classes=4)
+    both = [head.forward_image(head.preprocess_image(pictures)),
+            np.concatenate([head.forward(head.preprocess(r)) for r in recs])]  # fmt: skip
+    logits = np.concatenate(both, 1) @ w["fc.1.weight"].T + w["fc.1.bias"]
+    np.testing.assert_allclose(got.probabilities, 1 / (1 + np.exp(-logits)), atol=1e-5)
+    assert got.labels == ("Atelectasis", "Cardiomegaly", "Edema", "Pleural Effusion")
+    alone = head.classify_pair(None, pictures[0])
+    logits = both[0][0] @ w["fc.1.weight"][:, :128].T + w["fc.1.bias"]
+    np.testing.assert_allclose(alone.probabilities, 1 / (1 + np.exp(-logits)), atol=1e-5)
+    with pytest.raises(ek.LayoutError, match="3 ECGs and 2 X-rays"):
+        head.classify_pair(recs, pictures[:2])
+    with pytest.raises(ek.EcgkitError, match="classify_pair"):
+        head(recs)
+
+
+def test_attention_says_which_piece_the_class_token_read(model):
+    found = model.explain(ek.synth.ecg(), method="attention")
+    assert found.values.shape == (1, 196)
+    assert abs(found.values.sum() + found.special - 1) < 1e-9
+    assert found.seconds[[0, -1]].tolist() == [0.1, 9.9]
 
 
 # ---------------------------------------------------------------- retrieval

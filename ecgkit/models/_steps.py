@@ -174,6 +174,20 @@ def minmax(x: Array, fs: float, *, low: float = 0.0, high: float = 1.0, eps: flo
 
 
 @_step
+def clahe(x: Array, fs: float) -> Array:
+    """Pictures (n, height, width, 1) uint8: the largest value to 1, then contrast-limited adaptive
+    equalisation (``skimage.exposure.equalize_adapthist``), to 0..255. A black picture stays so."""
+    from .._extras import need
+
+    equalise = need("skimage.exposure", "xray", "the step clahe").equalize_adapthist
+    out = np.zeros(x.shape, np.uint8)
+    for to, picture in zip(out, x):
+        if picture.any():
+            to[..., 0] = (equalise(picture[..., 0] / picture.max()) * 255).astype(np.uint8)
+    return out
+
+
+@_step
 def zscore(x: Array, fs: float, *, flat: float = 0.0) -> Array:
     """Per lead: zero mean and unit deviation over the whole input; a constant lead becomes 0.
 

@@ -7,7 +7,7 @@ side; the X-ray has ``embed_image``, the text ``embed_text``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from typing import Any, ClassVar
@@ -15,10 +15,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._typing import F32, Array, ArrayLike
-from ..errors import ContractError, EcgkitError
+from ..errors import ContractError, EcgkitError, LayoutError
+from ..explain import Tokens
 from ..record import STANDARD_LEADS
-from . import _bert, _more, _vit
+from . import _bert, _more, _text, _vit
 from ._contract import Contract
+from ._image_contract import ImageContract
+from ._prediction import Prediction
 from ._retrieve import Retrieval, retrieve
 from ._steps import Step
 from ._text import ClassEmbeddings, Prompts, Texts
@@ -27,6 +30,14 @@ from .merl import MIMIC_LEADS
 
 LENGTH = 1000
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Edema", "Pleural Effusion")
+XRAY = ImageContract(
+    size=(_more.IMAGE, _more.IMAGE),
+    resample="bicubic",
+    mode="L",
+    mean=(0.499,) * 3,
+    std=(0.293,) * 3,
+    enhance=Step("clahe"),
+)
 LEADS = {"mimic": MIMIC_LEADS, "standard": STANDARD_LEADS}
 ECG_PADDED, REPORT_PADDED = 128, 512
 
@@ -184,9 +195,97 @@ class MoRE(WithText):
         """The X-ray's projection (n, 128) from pictures (n, 3, 224, 224), before it is scaled to
         unit length. Taps: ``unit``, ``features`` (the class token, n x 768), ``blocks.i``."""
         if self._xray is None:
-            raise EcgkitError(f"{self.title} was loaded without the X-ray tower")
+            raise EcgkitError(
+                f"{self.title} was loaded without an X-ray tower: load the whole checkpoint"
+            )
         out = self._xray(prepared, taps=taps)
         return {**out, "output": out["output"][0]} if taps else out[0]
+
+    @property
+    def image_contract(self) -> ImageContract:
+        """Preprocessing of X-rays: made grey, 224 x 224, contrast equalised locally, scaled."""
+        return XRAY
+
+    def preprocess_image(self, images: Any) -> Array:
+        """What the X-ray tower eats, (n, 3, 224, 224), from a file, a PIL image, an array (height,
+        width, 3) or (n, height, width, 3) of uint8, or a list. Needs the extra ``xray``."""
+        return XRAY.prepare(images)[0]
+
+    def embed_image(self, images: Any) -> Array:
+        """Embeddings of X-rays, (128,) or (n, 128), of unit length; ``images`` as for
+        :meth:`preprocess_image`."""
+        rows = [self.forward_image(part, taps=("unit",))["unit"] for part in self._images(images)]
+        return rows[0][0] if XRAY.is_single(images) else np.concatenate(rows)
+
+    def _images(self, images: Any) -> Iterator[Array]:
+        """Prepared X-rays in pieces."""
+        many = not XRAY.is_single(images)
+        if many and not len(images):
+            raise LayoutError(f"{self.title}: no X-rays: the batch is empty")
+        step = self.batch
+        for i in range(0, len(images) if many else 1, step):
+            yield self.preprocess_image(images[i : i + step] if many else images)
+
+    def zero_shot_image(self, images: Any, classes: Any, *, tokenizer: Any = None) -> Array:
+        """Cosine of each X-ray's embedding with each class's text embedding.
+
+        Parameters
+        ----------
+        images
+            As for :meth:`preprocess_image`.
+        classes : mapping of label to array_like or to str, or path
+            As for :meth:`zero_shot`; prompts are padded to 512, as published for X-rays.
+        tokenizer : path-like or tokenizers.Tokenizer
+            For prompts.
+
+        Returns
+        -------
+        ndarray, float32, shape (class,), or (n, class) for a batch
+        """
+        if _text.wants_text(classes):
+            classes = self.class_embeddings(classes, tokenizer=tokenizer, padded=REPORT_PADDED)
+        found = self.embed_image(images)
+        return _text.scores(found, classes, self.shared, self._space, self.title)
+
+    def classify_pair(
+        self, x: Any, images: Any, fs: float | None = None, *, unit: str = "mV"
+    ) -> Prediction:
+        """Findings from X-rays and the ECGs that belong to them, with a fine-tuned head.
+
+        Parameters
+        ----------
+        x, fs, unit
+            As for calling the model; None where there is no ECG (its part is then zeros, as in
+            training where the ECG was dropped).
+        images
+            As for :meth:`preprocess_image`, as many as there are ECGs.
+
+        Returns
+        -------
+        Prediction
+            Independent probabilities of :attr:`labels`.
+        """
+        if not self._head:
+            raise EcgkitError(f"{self.title} has no head: load a fine-tuned file, or use zero_shot")
+        seen = np.concatenate([self.forward_image(part) for part in self._images(images)])
+        heard, notes = np.zeros_like(seen), [()] * len(seen)
+        if x is not None:
+            prepared, notes = self.contract.prepare(x, fs, unit=unit)
+            heard = self.forward(prepared)
+        if len(heard) != len(seen):
+            raise LayoutError(
+                f"{self.title}: {len(heard)} ECGs and {len(seen)} X-rays; they go together in pairs"
+            )
+        weight, bias = (v.astype(np.float64) for v in self._head)
+        logits = np.concatenate([seen, heard], axis=1) @ weight.T + bias
+        p = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        if XRAY.is_single(images):
+            return Prediction(self.labels, p[0], None, notes[0], self.title)
+        return Prediction(self.labels, p, None, tuple(notes), self.title)
+
+    def tokens(self) -> Tokens:
+        """A token sees 25 samples, the next one 5 samples later: edges stand midway between."""
+        return Tokens((np.arange(_more.TOKENS) * 5.0 + 10.0) / 100.0, special=1, read="first")
 
     # ------------------------------------------------------------- the text
     def embed_text(
