@@ -74,7 +74,28 @@ def pictures(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
             "rec.stacked_scalogram().plot()",
             lambda: rec.stacked_scalogram().plot(),
         ),
+        **explanations(rec),
         **figures_of_merit(rec),
+    }
+
+
+def explanations(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
+    """What answers rest on; networks whose weights are not ours to bundle are untrained here."""
+    proto = ek.load_model("protoecgnet", weights="random")
+    vit = ek.load_model("merl", weights="random", network="vit_tiny")
+    return {
+        "Occlusion: what each lead and second adds": (
+            'ek.load_model("scalogram_arrhythmia").explain(rec).plot()',
+            lambda: ek.load_model("scalogram_arrhythmia").explain(rec).plot(),
+        ),
+        "Prototypes (an untrained ProtoECGNet)": (
+            "m.explain(rec).plot()",
+            lambda: proto.explain(rec).plot(),
+        ),
+        "Attention rollout (an untrained ViT)": (
+            "m.explain(rec).plot()",
+            lambda: vit.explain(rec).plot(),
+        ),
     }
 
 

@@ -177,7 +177,7 @@ def test_rollout_of_a_vit_is_that_of_its_weights():
         q, k, _ = np.split(y @ w[f"{at}.fn.to_qkv.weight"].T + w[f"{at}.fn.to_qkv.bias"], 3, -1)
         heads = [np.exp(q[:, a : a + 64] @ k[:, a : a + 64].T / 8) for a in (0, 64, 128)]
         weights = np.stack([s / s.sum(-1, keepdims=True) for s in heads])
-        np.testing.assert_allclose(ours, weights, atol=2e-5)
+        np.testing.assert_allclose(ours[0], weights, atol=2e-5)
         through = (weights.mean(0) + np.eye(100)) / 2 @ through
         h = blocks[f"block{i}"][0].astype(np.float64)
     np.testing.assert_allclose(e.values[0], through.mean(0), atol=2e-6)
@@ -243,7 +243,7 @@ def test_special_tokens_and_rows_of_leads_are_told_apart(read):
     x = np.random.default_rng(1).normal(size=(12, 200))
     tokens = Tokens(np.arange(7) / 3, special=2, leads=("I", "II"), read=read)
     e = reader(tokens).explain(x, 100)
-    one, two = (0.5 * w.mean(0) + 0.5 * np.eye(14) for w in e.layers.values())
+    one, two = (0.5 * w[0].mean(0) + 0.5 * np.eye(14) for w in e.layers.values())
     through = two @ one
     row = {"mean": through.mean(0), "first": through[0], "last": through[-1]}[read]
     assert e.special == pytest.approx(row[:2].sum())
@@ -255,7 +255,7 @@ def test_a_pool_reads_the_rollout():
     x = np.random.default_rng(1).normal(size=(12, 200))
     e = reader(Tokens(np.arange(15.0)), pool=True).explain(x, 100)
     assert e.kind == "rollout, read by a pool"
-    one, two, pool = e.layers.values()
+    one, two, pool = (w[0] for w in e.layers.values())
     assert pool.shape == (2, 2, 14)
     through = (0.5 * two.mean(0) + 0.5 * np.eye(14)) @ (0.5 * one.mean(0) + 0.5 * np.eye(14))
     np.testing.assert_allclose(e.values[0], pool.mean((0, 1)) @ through, atol=1e-7)
@@ -265,7 +265,45 @@ def test_a_causal_network_read_at_its_first_token_saw_nothing_else():
     x = np.random.default_rng(1).normal(size=(12, 200))
     e = reader(Tokens(np.arange(15.0), read="first"), causal=True).explain(x, 100)
     assert e.values[0, 0] == pytest.approx(1)
-    assert np.triu(next(iter(e.layers.values()))[0], 1).max() == 0
+    assert np.triu(next(iter(e.layers.values()))[0, 0], 1).max() == 0
+
+
+class Crops(Reader):
+    """It looks at the first and at the last two of three seconds."""
+
+    def attention_windows(self, prepared):
+        return np.concatenate([prepared, prepared[..., ::-1]]), (0.0, 1.0)
+
+
+def test_windows_are_laid_over_one_another():
+    x = np.random.default_rng(1).normal(size=(12, 200))
+    alone = reader(Tokens(np.arange(15) / 7))
+    m = Crops(alone.what, alone._program)
+    e = m.explain(x, 100)
+    ahead, back = (alone.explain(y, 100).values[0] for y in (x, x[:, ::-1]))
+    assert e.layers["layer0"].shape == (2, 3, 14, 14)
+    assert (e.seconds[0], e.seconds[-1], e.values.shape) == (0, 3, (1, 21))
+    assert e.values.sum() == pytest.approx(1)
+    want = np.zeros(21)
+    want[:14] += ahead / 2
+    want[7:] += back / 2
+    np.testing.assert_allclose(e.values[0], want, atol=1e-7)
+
+
+def test_the_largest_values_say_which_tokens_are_read():
+    m = ek.load_model("ce_ssl", weights="random")
+    e = m.explain(ek.synth.ecg())
+    assert e.kind == "rollout"
+    assert e.values.shape == (1, 96)
+    assert e.seconds[-1] == pytest.approx(6144 / 500)
+    x = m.preprocess(ek.synth.ecg())
+    held = m.forward(x, taps=("transformer_layers.7",))["transformer_layers.7"][0].argmax(0)
+    read = np.bincount(held, minlength=96) / len(held)
+    through = np.eye(96)
+    for w in e.layers.values():
+        through = (w[0].mean(0) + np.eye(96)) / 2 @ through
+    np.testing.assert_allclose(e.values[0], read @ through, atol=1e-6)
+    assert m.explain(ek.synth.ecg(), method="occlusion", seconds=5).values.shape == (12, 2)
 
 
 def test_tokens_that_do_not_fit_are_refused():

@@ -14,7 +14,7 @@ from ..record import Record
 from ._recording import one
 
 ALL = "all leads"
-READS = ("mean", "first", "last")
+READS = ("mean", "first", "last", "max")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,12 @@ class Tokens:
         Tokens before them that stand for no piece (class token, registers).
     leads : tuple of str
         Rows of tokens, one lead after the other; empty: every token sees all leads.
-    read : {"mean", "first", "last"}
-        What the layers behind the last block take: the mean (or maximum) over tokens, the first
-        token, or the last one. An attention pool says so itself.
+    read : {"mean", "first", "last", "max"}
+        What the layers behind the last block take: the mean over tokens, the first or the last
+        token, or the largest value of every feature; then a token counts by how many features it
+        is the largest in, and ``tap`` names their map. An attention pool says so itself.
+    tap : str
+        Name of the map (token, feature) of ``read="max"``.
     layers : str
         Beginning of the names of the attention layers that count; empty: all of them.
     """
@@ -40,6 +43,7 @@ class Tokens:
     special: int = 0
     leads: tuple[str, ...] = ()
     read: str = "mean"
+    tap: str = ""
     layers: str = ""
 
     @property
@@ -72,8 +76,9 @@ class Attention:
         Shares; with ``special`` they sum to 1.
     special : float
         Share that stays with class and register tokens.
-    layers : dict of str to ndarray, shape (head, query, key)
-        The attention weights, layer by layer.
+    layers : dict of str to ndarray, shape (window, head, query, key)
+        The attention weights, layer by layer; one window, or the crops that the network looks at
+        one after the other, over which ``values`` is the mean.
     record : Record
         What was explained.
     """
@@ -168,41 +173,59 @@ def attention(model: Any, x: Any, fs: float | None = None, *, unit: str = "mV") 
     if tokens is None:
         raise EcgkitError(f"{model.title} has no attention over pieces of a recording")
     signals, record = one(model, x, fs, unit, "attention")
-    found = model.attention_program.attention_weights(model.contract.transform(signals))
-    layers = {k: w[0] for k, w in found.items() if k.startswith(tokens.layers)}
-    kind, shares = _shares(layers, tokens, model.title)
-    values = shares[tokens.special :].reshape(tokens.rows, -1)
-    return Attention(
-        kind,
-        tokens.leads or (ALL,),
-        np.asarray(tokens.seconds, np.float64),
-        values,
-        float(shares[: tokens.special].sum()),
-        layers,
-        record,
-    )
+    windows, starts = model.attention_windows(model.contract.transform(signals))
+    program = model.attention_program
+    found = program.attention_weights(windows)
+    layers = {k: w for k, w in found.items() if k.startswith(tokens.layers)}
+    read = _read(tokens, program, windows, model.title)
+    kind, shares = _shares(layers, tokens.count, read, model.title)
+    rows = shares[:, tokens.special :].reshape(len(windows), tokens.rows, -1)
+    edges = np.asarray(starts, np.float64)[:, None] + np.asarray(tokens.seconds, np.float64)
+    seconds, values = _joined(edges, rows)
+    special = float(shares[:, : tokens.special].sum(axis=1).mean())
+    return Attention(kind, tokens.leads or (ALL,), seconds, values, special, layers, record)
 
 
-def _shares(layers: dict[str, Array], tokens: Tokens, title: str) -> tuple[str, Array]:
-    """Share of every token, and how it was found."""
+def _read(tokens: Tokens, program: Any, windows: Array, title: str) -> Array:
+    """Weight of every token in what the last layer reads, (window, token)."""
     n = tokens.count
-    odd = [k for k, w in layers.items() if w.ndim != 3 or w.shape[-1] != n]
-    if odd or not layers:
-        shapes = ", ".join(f"{k} {layers[k].shape}" for k in odd) or "none"
-        raise LayoutError(f"{title}: wanted attention over {n} tokens, got {shapes}")
     if tokens.read not in READS:
         raise LayoutError(f"{title}: read must be one of {', '.join(READS)}; got {tokens.read!r}")
+    if tokens.read == "max":
+        held = program(windows, taps=(tokens.tap,))[tokens.tap].argmax(axis=1)
+        return np.stack([np.bincount(row, minlength=n) / len(row) for row in held])
+    weights = np.full(n, 1 / n) if tokens.read == "mean" else np.eye(n)[-(tokens.read == "last")]
+    return np.repeat(weights[None], len(windows), axis=0)
+
+
+def _joined(edges: Array, rows: Array) -> tuple[Array, Array]:
+    """The mean over windows of what lies between any two edges: edges (e,) and values (row, e - 1).
+
+    A share is spread evenly over its piece.
+    """
+    every = np.unique(np.round(edges, 9))
+    total = np.zeros((rows.shape[1], len(every) - 1))
+    for at, window in zip(edges, rows, strict=True):
+        for row, shares in zip(total, window, strict=True):
+            row += np.diff(np.interp(every, at, np.concatenate([[0.0], np.cumsum(shares)])))
+    return every, total / len(rows)
+
+
+def _shares(layers: dict[str, Array], n: int, read: Array, title: str) -> tuple[str, Array]:
+    """How it was found, and the share of every token, (window, token)."""
+    odd = [k for k, w in layers.items() if w.ndim != 4 or w.shape[-1] != n]
+    if odd or not layers:
+        shapes = ", ".join(f"{k} {layers[k].shape[1:]}" for k in odd) or "none"
+        raise LayoutError(f"{title}: wanted attention over {n} tokens, got {shapes}")
     through = np.eye(n)
-    read, blocks, pooled = None, 0, False
+    blocks, pooled = 0, False
     for weights in layers.values():
-        mean = weights.astype(np.float64).mean(axis=0)
-        if len(mean) < n:  # fewer questions than tokens: a pool
-            read, pooled = mean.mean(axis=0), True
+        mean = weights.astype(np.float64).mean(axis=1)
+        if mean.shape[1] < n:  # fewer questions than tokens: a pool
+            read, pooled = mean.mean(axis=1), True
             continue
         mixed = 0.5 * mean + 0.5 * np.eye(n)
-        through = mixed / mixed.sum(axis=1, keepdims=True) @ through
+        through = mixed / mixed.sum(axis=-1, keepdims=True) @ through
         blocks += 1
-    if read is None:
-        read = np.full(n, 1 / n) if tokens.read == "mean" else np.eye(n)[-(tokens.read == "last")]
     kind = "pool weights" if not blocks else "rollout, read by a pool" if pooled else "rollout"
-    return kind, read @ through
+    return kind, (read[:, None] @ through)[:, 0]

@@ -228,6 +228,11 @@ class Model:
         """The program whose attention layers :meth:`tokens` speaks of."""
         return self._program
 
+    def attention_windows(self, prepared: Array) -> tuple[Array, Sequence[float]]:
+        """What :attr:`attention_program` eats of one prepared recording, and the second that each
+        window of it starts at."""
+        return prepared, (0.0,)
+
     @property
     def explanations(self) -> tuple[str, ...]:
         """Methods of :meth:`explain`, the default first."""

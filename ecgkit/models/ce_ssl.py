@@ -15,6 +15,7 @@ import numpy as np
 from .. import weights as _weights
 from .._typing import Array
 from ..errors import EcgkitError, WeightsError
+from ..explain import Tokens
 from ._choice import Choice
 from ._contract import Contract
 from ._model import Model
@@ -198,6 +199,11 @@ class CESSL(Model):
         """
         out = self._program(prepared, taps=taps)
         return {**out, "output": out["output"][0]} if taps else out[0]
+
+    def tokens(self) -> Tokens:
+        """96 steps of 64 samples; those past the recording are the zeros behind it."""
+        last = f"transformer_layers.{SIZES[self.variant['network']][1] - 1}"
+        return Tokens(np.arange(TOKENS + 1) * (LENGTH / TOKENS / 500.0), read="max", tap=last)
 
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         """Independent probabilities: they do not sum to 1."""
