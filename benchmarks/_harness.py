@@ -52,7 +52,7 @@ _THREAD_VARIABLES = (
 _OLD_BLAS_WORKAROUNDS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 _PACKAGES = (
     *("ecgkit-native", "numpy", "scipy", "torch", "PyWavelets", "fCWT", "ssqueezepy"),
-    *("wfdb", "neurokit2", "Bottleneck", "pandas", "scikit-learn"),
+    *("wfdb", "neurokit2", "Bottleneck", "pandas", "scikit-learn", "onnxruntime", "openvino"),
 )
 _CORES = sorted(os.sched_getaffinity(0))
 REST = 0.02
@@ -107,6 +107,7 @@ def bench(
     check: float | str | Callable[[Any, Any], float],
     threads: Sequence[int] = (1, 2),
     min_time: float = 0.5,
+    rounds: int = 25,
     work: tuple[float, str] | None = None,
     bar: float | Mapping[str, float] | None = None,
     note: str = "",
@@ -126,6 +127,8 @@ def bench(
         One row for each; those above the machine's cores are left out and said.
     min_time : float
         Seconds each function runs in all, at least.
+    rounds : int
+        Turns of each function, at least.
     work : (count, unit), optional
         What one call does, for a rate: ``(100, "records")``.
     bar : float or mapping, optional
@@ -145,9 +148,11 @@ def bench(
         if n > len(_CORES):
             print(f"  {name}: {n} threads left out, {len(_CORES)} cores here", file=sys.stderr)
             continue
-        with _pinned(n):
+        with pinned(n):
             agreement = _agreement(name, present, ours, check)
-            times, load = _interleave(present, 0.05 if _quick else min_time)
+            times, load = _interleave(
+                present, 0.05 if _quick else min_time, 3 if _quick else rounds
+            )
         row = {
             "name": name,
             "threads": n,
@@ -194,7 +199,7 @@ def _agreement(name, present, ours, check) -> dict[str, Any]:
     return out
 
 
-def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
+def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float, rounds: int):
     calls, short = {}, set()
     for key, fn in cases.items():
         start, count = time.perf_counter(), 0
@@ -211,7 +216,6 @@ def _interleave(cases: Mapping[str, Callable[[], Any]], min_time: float):
     times: dict[str, list[float]] = {key: [] for key in cases}
     order = list(cases)
     before, own, start = _cpu(), _own(), time.perf_counter()
-    rounds = 3 if _quick else 25
     spent = dict.fromkeys(cases, 0.0)
     while len(times[order[0]]) < rounds or max(spent.values()) < min_time:
         for key in order:
@@ -253,7 +257,7 @@ def _own() -> float:
 
 
 @contextlib.contextmanager
-def _pinned(n: int):
+def pinned(n: int):
     """The whole process on n cores, every library that is loaded at n threads."""
     import threadpoolctl
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import warnings
 from collections.abc import Callable
 
 import _programs_attention
@@ -81,27 +82,37 @@ def _load(package: str, make: Callable[[int], Case]) -> Case | Absent:
 
 
 def latency(name: str, module, x: np.ndarray) -> dict[str, Case | Absent]:
-    """Runtime -> function that runs ``x``."""
+    """Runtime -> function that runs ``x``: ours, PyTorch's module, and :func:`runtimes`."""
     program, t = compiled(name, module, x.shape[1:]), torch.from_numpy(x)
 
     def eager():
         with torch.inference_mode():
             return module(t).numpy()
 
-    with torch.inference_mode():
-        frozen = torch.jit.freeze(torch.jit.trace(module, t))
+    ours = {"ours": lambda: answers(program, x), "PyTorch": eager}
+    return ours | runtimes(module, x)
+
+
+def runtimes(module, x: np.ndarray) -> dict[str, Case | Absent]:
+    """Runtime -> function that runs a PyTorch module on ``x``, in float32."""
+    t = torch.from_numpy(x)
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python values that tracing takes as constants
+            frozen = torch.jit.freeze(torch.jit.trace(module, t))
+    except Exception as error:
+        absent = Absent(f"cannot be traced ({type(error).__name__})")
+        return dict.fromkeys(("PyTorch traced", "ONNX Runtime", "OpenVINO"), absent)
 
     def traced():
         with torch.inference_mode():
             return frozen(t).numpy()
 
-    cases: dict[str, Case | Absent] = {
-        "ours": lambda: answers(program, x),
-        "PyTorch": eager,
-        "PyTorch traced": traced,
-    }
+    cases: dict[str, Case | Absent] = {"PyTorch traced": traced}
     try:
-        model = _onnx(module, x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = _onnx(module, x)
     except Exception as error:  # the exporter's own packages are optional
         absent = Absent(f"no ONNX export ({type(error).__name__})")
         return cases | {"ONNX Runtime": absent, "OpenVINO": absent}

@@ -1,4 +1,4 @@
-"""Runs the benchmarks and renders docs/benchmarks.md from their results.
+"""Runs the benchmarks and renders docs/benchmarks.md and docs/models/table.md from their results.
 
 python benchmarks/run.py                    all of them, then the page and README's table
 python benchmarks/run.py signal end_to_end  some of them, then the page
@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 from _harness import RESULTS, render, seconds
+from _table_models import table
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+MODELS = HERE.parent / "docs" / "models" / "table.md"
 README = HERE.parent / "README.md"
 MARKS = ("<!-- measured: python benchmarks/run.py --render -->", "<!-- end measured -->")
 INTRO = """# Benchmarks
@@ -89,10 +91,13 @@ def main() -> int:
             failed.append(name)
     if not args.quick:
         PAGE.write_text(page())
+        models = RESULTS / "models.json"
+        if models.exists():
+            MODELS.write_text(table(json.loads(models.read_text())))
         before, _, rest = README.read_text().partition(MARKS[0])
         after = rest.partition(MARKS[1])[2]
         README.write_text(f"{before}{MARKS[0]}\n{barred()}\n{MARKS[1]}{after}")
-        print(f"written: {PAGE}, {README}")
+        print(f"written: {PAGE}, {MODELS}, {README}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -127,7 +127,7 @@ def branch(name, w, at, x, pool, tap):
     if not picture:
         return F.normalize(h, dim=1, eps=1e-12) @ F.normalize(v, dim=1, eps=1e-12).T
     length = v.shape[-1]
-    scale = {3: 13, 32: 4}[length]
+    scale = {3: 13, 32: 4}[int(length)]
     windows = h.squeeze(2).unfold(2, length, 1)  # (n, 512, window, length)
     v = v.squeeze(2)
     lengths = (windows.square().sum((1, 3)) + 1e-4).sqrt()

@@ -18,6 +18,12 @@ CASES = [
     {"network": "xresnet1d101", "task": "all"},
     {"network": "xresnet1d101", "num_classes": 9, "fs": 500},
 ]
+MAIN = [
+    {"network": network}
+    for network in (
+        "xresnet1d101", "resnet1d_wang", "inception1d", "fcn_wang", "lstm", "lstm_bidir",
+    )
+]  # fmt: skip
 CLASSES = {
     "all": 71, "diagnostic": 44, "subdiagnostic": 23, "superdiagnostic": 5, "form": 19,
     "rhythm": 12,
