@@ -18,6 +18,7 @@ from ._typing import Array
 from .errors import FormatError, WeightsError
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "net", "network")
+_LONGEST = 64  # characters in the name of a dict of tensors
 _TRAINING = {
     "optimizer", "optimizers", "optimizer_state", "optimizer_state_dict", "optimizer_states", "opt",
     "scheduler", "lr_scheduler", "lr_schedulers", "scaler", "amp", "loops", "callbacks",
@@ -207,12 +208,11 @@ def _containers(root: object) -> dict[str, dict[str, _torch.Tensor]]:
         tensors = {k: v for k, v in value.items() if isinstance(v, _torch.Tensor)}
         if tensors and all(isinstance(k, str) for k in tensors):
             found[name] = tensors
-        inner = [
+        todo += [
             (f"{name}.{k}" if name else k, v, depth + 1)
             for k, v in value.items()
-            if isinstance(k, str)
+            if isinstance(v, dict) and isinstance(k, str) and len(k) <= _LONGEST
         ]
-        todo += inner
     return found
 
 

@@ -5,6 +5,7 @@ import resource
 from collections import OrderedDict
 from pathlib import Path
 
+import fuzz_torch
 import hostile_torch
 import numpy as np
 import pytest
@@ -177,6 +178,31 @@ def test_any_byte_may_be_wrong(tmp_path_factory, data):
     except ek.WeightsError:
         return
     assert all(isinstance(v, np.ndarray) and v.nbytes <= 48 for v in got.values())
+
+
+@pytest.mark.parametrize("form", [hostile_torch.archive, fuzz_torch.stream])
+@pytest.mark.parametrize("which", range(len(fuzz_torch.bombs())))
+def test_memory_stays_in_proportion_to_the_file(tmp_path, watch, which, form):
+    """Long values recalled again and again, doubled sixty times, or nested six thousand deep."""
+    fuzz_torch.check(form(fuzz_torch.bombs()[which]), tmp_path / "bomb.pth", watch)
+
+
+def test_mutants_run_nothing_and_keep_their_promises(tmp_path):
+    """A short run of what continuous integration does for longer."""
+    done = fuzz_torch.fuzz(30, tmp_path, seed=0, runs=150)
+    assert done["read"] >= 5
+    assert done["refused"] > 150
+
+
+@pytest.fixture(scope="module")
+def watch(tmp_path_factory):
+    path = tmp_path_factory.mktemp("watch") / "first.pth"
+    for data in (
+        *fuzz_torch.seeds(path.parent)[:5],
+        b"neither",
+    ):  # what it imports when it needs it
+        fuzz_torch._read(path, data)
+    return fuzz_torch.Watch()
 
 
 def test_the_published_efficientnet_lite0_is_read(torch):

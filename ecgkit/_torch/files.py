@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .._typing import Array
-from .machine import Machine, Refused, Storage, Tensor
+from .machine import Machine, Refused, Storage, Tensor, shown
 
 MAX_ENTRIES = 100_000
 MAX_PICKLE = 64 << 20
@@ -208,7 +208,9 @@ def _read_stream(data: memoryview) -> TorchFile:
     protocol, _ = value()
     system, _ = value()
     if protocol != 1001 or not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise Refused(f"protocol {protocol!r} of a system {system!r}; 1001, little-endian wanted")
+        raise Refused(
+            f"protocol {shown(protocol)} of a system {shown(system)}; 1001, little-endian wanted"
+        )
     root, machine = value()
     keys, _ = value()
     if not isinstance(keys, list) or not all(type(k) is str for k in keys):

@@ -9,6 +9,7 @@ that says the byte. Source of the opcodes: PEP 307, PEP 3154 and CPython's ``pic
 
 from __future__ import annotations
 
+import reprlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,19 @@ MAX_OPCODES = 10_000_000
 MAX_STACK = 1_000_000
 MAX_TEXT = 64 << 20
 MAX_NDIM = 8
+
+
+MAX_NAME = 1024
+
+_short = reprlib.Repr()
+_short.maxlevel = 2
+_short.maxtuple = _short.maxlist = _short.maxdict = 8
+_short.maxstring = _short.maxother = 80
+
+
+def shown(value: Any) -> str:
+    """A value of the file for an error's text: short however deep or long the value is."""
+    return _short.repr(value)
 
 
 class Refused(Exception):
@@ -83,9 +97,9 @@ def _tensor(storage, offset, shape, strides, kind=None) -> Tensor:
     if not isinstance(storage, Storage):
         raise Refused(f"a tensor over {type(storage).__name__}, not over a storage")
     if not (isinstance(shape, tuple) and isinstance(strides, tuple) and _whole(offset, *shape)):
-        raise Refused(f"a tensor of shape {shape!r} at {offset!r}")
+        raise Refused(f"a tensor of shape {shown(shape)} at {shown(offset)}")
     if len(shape) != len(strides) or len(shape) > MAX_NDIM or not _whole(*strides):
-        raise Refused(f"a tensor of shape {shape} and strides {strides}")
+        raise Refused(f"a tensor of shape {shown(shape)} and strides {shown(strides)}")
     return Tensor(storage, kind or storage.kind, offset, shape, strides)
 
 
@@ -141,7 +155,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 def _key(value: Any, depth: int = 0) -> bool:
     if isinstance(value, tuple):
-        return depth < 4 and len(value) <= 16 and all(_key(v, depth + 1) for v in value)
+        return depth < 2 and len(value) <= 16 and all(_key(v, depth + 1) for v in value)
     return value is None or type(value) in (str, int, float, bool, bytes)
 
 
@@ -151,7 +165,7 @@ def _put(into: dict, key: Any, value: Any) -> None:
     if not _key(key):
         raise Refused(f"a dict key of type {type(key).__name__}")
     if isinstance(key, str) and key in into:
-        raise Refused(f"the dict key {key!r} twice")
+        raise Refused(f"the dict key {shown(key)} twice")
     into[key] = value
 
 
@@ -162,12 +176,12 @@ def _storage(pid: Any) -> Storage:
         raise Refused("a persistent id that is not a storage")
     _, kind, key, _, count = pid[:5]
     if not isinstance(kind, Name) or kind.text not in KINDS:
-        shown = kind.text if isinstance(kind, Name) else type(kind).__name__
-        raise Refused(f"a storage of the type {shown}; known: {', '.join(KINDS)}")
+        name = kind.text if isinstance(kind, Name) else type(kind).__name__
+        raise Refused(f"a storage of the type {name}; known: {', '.join(KINDS)}")
     if type(key) is not str or not 0 < len(key) <= 64 or not key.isascii() or not key.isalnum():
         raise Refused("a storage key that is not digits")
     if not _whole(count):
-        raise Refused(f"a storage of {count!r} items")
+        raise Refused(f"a storage of {shown(count)} items")
     view = pid[5] if len(pid) == 6 else None
     if view is None:
         return Storage(key, KINDS[kind.text], count)
@@ -195,6 +209,8 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.refused: dict[str, int] = {}
+        self.names: dict[tuple[str, str], Name] = {}
+        self.copied = 0
 
     def run(self) -> Any:
         """The value of the pickle.
@@ -309,6 +325,10 @@ class Machine:
         elif not isinstance(function, Name):
             raise Refused(f"calls a {type(function).__name__}")
         elif function.text in CALLS:
+            # A value that is recalled costs the file two bytes however long it is.
+            self.copied += sum(len(a) for a in args if isinstance(a, (list, tuple, dict)))
+            if self.copied > len(self.data):
+                raise Refused("copies its values more often than the file is long")
             self.push(CALLS[function.text](*args))
         else:
             self.push(self.opaque(function.text))
@@ -329,7 +349,12 @@ class Machine:
     def global_name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise Refused("a name that is not text")
-        self.push(Name(f"{module}.{name}"))
+        if len(module) + len(name) > MAX_NAME:
+            raise Refused(f"a name of {len(module) + len(name)} characters")
+        found = self.names.get((module, name))
+        if found is None:
+            found = self.names[module, name] = Name(f"{module}.{name}")
+        self.push(found)
 
     def stack_global(self) -> None:
         name, module = self.pop(), self.pop()
