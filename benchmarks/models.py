@@ -175,8 +175,8 @@ def scoring(title: str, model, facts: dict, paths: list[str], source: str) -> No
             return report.seconds
 
         score(1)
-        few, more = score(1), score(5)
-        each = max((more - few) / 4, 1e-4)  # without what a run costs at its start and end
+        few, more = score(1), score(3)
+        each = max((more - few) / 2, 1e-4)  # without what a run costs at its start and end
         count = int(np.clip(SCORE_SECONDS / each, 2, len(paths)))
         for row in bench(
             f"ek.score {title}",

@@ -13,6 +13,7 @@ CASES = [
     {"network": "vit_small", "aligned": False},
     {"network": "vit_base"},
 ]
+MAIN = [{"network": "resnet18"}, {"network": "vit_tiny"}]  # what the benchmark of models measures
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 

@@ -12,6 +12,7 @@ CASES = [
     {"network": "morphology", "morphology": 104, "pool": "topk"},
     {},
 ]
+MAIN = [{"network": "rhythm"}, {"network": "diffuse"}, {}]  # what the benchmark of models measures
 CLASSES = {"rhythm": 16, "morphology": 52, "diffuse": 3, "fusion": 71}
 PREFIX = {"rhythm": "model1d.", "morphology": "model2d_partial.", "diffuse": "model2d_global."}
 COUNT = {"rhythm": 80, "morphology": 936, "diffuse": 21}
