@@ -1,7 +1,7 @@
 """ECHOPulse's video networks beside PyTorch: tokens of a clip and back, one step of sampling.
 
-The published size, random weights, 11 frames of 128 x 128 (1536 tokens); PyTorch runs the witness of
-the tests (``tests/witness_echopulse.py``), as written. The ECG tower is in ``models.py``.
+The published size, random weights, 11 frames of 128 x 128 (1536 tokens); PyTorch runs the witness
+of the tests (``tests/witness_echopulse.py``), as written. The ECG tower is in ``models.py``.
 """
 
 import importlib
