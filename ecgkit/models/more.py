@@ -22,6 +22,7 @@ from . import _bert, _more, _text, _vit
 from ._contract import Contract
 from ._image_contract import ImageContract
 from ._prediction import Prediction
+from ._relevance import Relevance, relevance
 from ._retrieve import Retrieval, retrieve
 from ._steps import Step
 from ._text import ClassEmbeddings, Prompts, Texts
@@ -158,6 +159,7 @@ class MoRE(WithText):
         if self.variant["xray"]:
             self._xray = _more.xray_program(tensors, f"xray{end}")
         self._head = () if end else (tensors["fc.1.weight"], tensors["fc.1.bias"])
+        self._whole = {} if end else dict(tensors)
         self.keep_text(self._text_tower(tensors), ecg)
         return _more.ecg_program(ecg, f"ecg{end}")
 
@@ -181,10 +183,7 @@ class MoRE(WithText):
 
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         if self.variant["num_classes"]:
-            raise EcgkitError(
-                f"{self.title} names findings from an X-ray and an ECG together: use "
-                "classify_pair(x, images)"
-            )
+            raise EcgkitError(f"{self.title} names findings from both: classify_pair(x, images)")
         raise EcgkitError(
             f"{self.title} gives embeddings, not classes: use embed(x), zero_shot(x, prompts, "
             "tokenizer=...) or retrieve"
@@ -283,6 +282,46 @@ class MoRE(WithText):
             return Prediction(self.labels, p[0], None, notes[0], self.title)
         return Prediction(self.labels, p, None, tuple(notes), self.title)
 
+    def relevance(
+        self,
+        x: Any,
+        image: Any,
+        fs: float | None = None,
+        *,
+        label: str | None = None,
+        unit: str = "mV",
+    ) -> Relevance:
+        """Which pieces of one ECG and one X-ray carry a finding (Chefer et al., CVPR 2021).
+
+        Relevance goes down both towers by the authors' rules, is multiplied with the gradient of
+        the logit at each attention matrix, and rolled out over the layers. Some seconds per tower.
+
+        Parameters
+        ----------
+        x, fs, unit
+            One recording, as for calling the model.
+        image
+            One X-ray, as for :meth:`preprocess_image`.
+        label : str, optional
+            One of :attr:`labels`; default the most probable.
+
+        Returns
+        -------
+        Relevance
+            Numbers per piece, sample and pixel, from 0 to 1; ``plot()`` over the ECG paper.
+        """
+        if not self._head:
+            raise EcgkitError(f"{self.title} has no head: relevance is that of a finding's logit")
+        if label is not None and label not in self.labels:
+            raise EcgkitError(f"no label {label!r}; there are {', '.join(self.labels)}")
+        signals, _ = self.contract.admit(x, fs, unit=unit)
+        picture = self.preprocess_image(image)
+        if len(signals) != 1 or len(picture) != 1:
+            raise LayoutError(
+                f"relevance explains one ECG and one X-ray, got {len(signals)} and {len(picture)}"
+            )
+        return relevance(self, signals, picture, label, self._whole)
+
     def tokens(self) -> Tokens:
         """A token sees 25 samples, the next one 5 samples later: edges stand midway between."""
         return Tokens((np.arange(_more.TOKENS) * 5.0 + 10.0) / 100.0, special=1, read="first")
@@ -332,26 +371,11 @@ class MoRE(WithText):
         every: int = 1,
         names: Sequence[Any] | None = None,
     ) -> Retrieval:
-        """The ``k`` entries of a gallery with the largest cosine to each query.
+        """The ``k`` entries of a gallery with the largest cosine to each query, ties to the one
+        that stands first; both are embeddings of ECGs, X-rays or texts, (n, 128).
 
-        Queries and gallery are embeddings of any two kinds: of ECGs, X-rays or texts.
-
-        Parameters
-        ----------
-        query : array_like, shape (128,) or (n, 128)
-        gallery : array_like, shape (m, 128)
-        k : int
-            Entries per query.
-        every : int
-            Keep every so manyth of the ranking. The authors' notebooks take the first 5 k and keep
-            every fifth: ``every=5``.
-        names : sequence, optional
-            Of the gallery's entries, for display.
-
-        Returns
-        -------
-        Retrieval
-            Places and cosines, the nearest first; of equals the one that stands first.
+        ``every``: keep every so manyth of the ranking; the authors' notebooks take the first 5 k
+        and keep every fifth, ``every=5``. ``names``: of the gallery's entries, for display.
         """
         return retrieve(query, gallery, k=k, every=every, names=names)
 
