@@ -306,6 +306,18 @@ def test_the_largest_values_say_which_tokens_are_read():
     assert m.explain(ek.synth.ecg(), method="occlusion", seconds=5).values.shape == (12, 2)
 
 
+@pytest.mark.parametrize("head", ["attentive", "register", "mean"])
+def test_crops_of_ecg_jepa_are_joined_in_time(head):
+    m = ek.load_model("ecg_jepa", weights="random", network="vit_xs", head=head, num_classes=3)
+    e = m.explain(ek.synth.ecg())
+    crops = m.preprocess(ek.synth.ecg()).shape[1]
+    assert e.kind == ("rollout, read by a pool" if head == "attentive" else "rollout")
+    assert e.layers["blocks.0.attn"].shape == (crops, 4, 51, 51)
+    assert (e.seconds[0], e.seconds[-1]) == (0, 10)
+    assert e.values.sum() + e.special == pytest.approx(1)
+    assert (e.values > 0).all()
+
+
 def test_tokens_that_do_not_fit_are_refused():
     x = np.zeros((12, 200))
     with pytest.raises(ek.LayoutError, match="over 5 tokens, got layer0"):

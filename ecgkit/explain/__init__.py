@@ -6,9 +6,10 @@
 from ._attention import Attention, Tokens, attention
 from ._methods import METHODS, explain
 from ._occlusion import Occlusion, occlusion
+from ._picture import PictureMap
 from ._prototypes import Prototypes, prototypes
 
 __all__ = [
-    "METHODS", "Attention", "Occlusion", "Prototypes", "Tokens", "attention", "explain",
-    "occlusion", "prototypes",
+    "METHODS", "Attention", "Occlusion", "PictureMap", "Prototypes", "Tokens", "attention",
+    "explain", "occlusion", "prototypes",
 ]  # fmt: skip

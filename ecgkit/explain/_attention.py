@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from .. import _html
 from .._typing import Array, ArrayLike
 from ..errors import EcgkitError, LayoutError
 from ..record import Record
+from ._picture import PictureMap, one_picture, takes_pictures
 from ._recording import one
 
 ALL = "all leads"
-READS = ("mean", "first", "last", "max")
+READS = ("mean", "pieces", "first", "last", "max")
 
 
 @dataclass(frozen=True)
@@ -24,24 +26,28 @@ class Tokens:
     Attributes
     ----------
     seconds : sequence of float, length segments + 1
-        Edges in time of the pieces that tokens were made of.
+        Edges in time of the pieces that tokens were made of; none for pictures.
     special : int
         Tokens before them that stand for no piece (class token, registers).
     leads : tuple of str
         Rows of tokens, one lead after the other; empty: every token sees all leads.
-    read : {"mean", "first", "last", "max"}
-        What the layers behind the last block take: the mean over tokens, the first or the last
-        token, or the largest value of every feature; then a token counts by how many features it
-        is the largest in, and ``tap`` names their map. An attention pool says so itself.
+    grid : pair of int
+        Rows and columns of the pieces of a picture.
+    read : {"mean", "pieces", "first", "last", "max"}
+        What the layers behind the last block take: the mean over all tokens or over those that are
+        not special, the first or the last token, or the largest value of every feature; then a
+        token counts by how many features it is the largest in, and ``tap`` names their map. An
+        attention pool says so itself.
     tap : str
         Name of the map (token, feature) of ``read="max"``.
     layers : str
         Beginning of the names of the attention layers that count; empty: all of them.
     """
 
-    seconds: ArrayLike
+    seconds: ArrayLike = ()
     special: int = 0
     leads: tuple[str, ...] = ()
+    grid: tuple[int, int] = (0, 0)
     read: str = "mean"
     tap: str = ""
     layers: str = ""
@@ -54,7 +60,8 @@ class Tokens:
     @property
     def count(self) -> int:
         """Tokens in all."""
-        return self.special + self.rows * (len(np.asarray(self.seconds)) - 1)
+        pieces = len(np.asarray(self.seconds)) - 1
+        return self.special + (self.grid[0] * self.grid[1] or self.rows * pieces)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,7 +146,9 @@ class Attention:
         return _html.table(["lead", "piece", "share"], self._lines(), caption=caption)
 
 
-def attention(model: Any, x: Any, fs: float | None = None, *, unit: str = "mV") -> Attention:
+def attention(
+    model: Any, x: Any, fs: float | None = None, *, unit: str = "mV"
+) -> Attention | PictureMap:
     """Attention rollout (Abnar and Zuidema 2020) and the weights of attention pools.
 
     Per self-attention layer the mean over heads, half of it replaced by the identity for the path
@@ -160,7 +169,7 @@ def attention(model: Any, x: Any, fs: float | None = None, *, unit: str = "mV") 
 
     Returns
     -------
-    Attention
+    Attention, or PictureMap for a model of pictures
 
     Raises
     ------
@@ -172,18 +181,37 @@ def attention(model: Any, x: Any, fs: float | None = None, *, unit: str = "mV") 
     tokens = model.tokens()
     if tokens is None:
         raise EcgkitError(f"{model.title} has no attention over pieces of a recording")
+    if takes_pictures(model):
+        picture = one_picture(model, x, fs, unit, "attention")
+        kind, shares, layers = _looked(model, tokens, picture)[:3]
+        return PictureMap(
+            f"attention ({kind})",
+            f"Attention ({kind})",
+            "times an even share",
+            shares[0, tokens.special :].reshape(tokens.grid),
+            picture[0],
+            float(shares[0, : tokens.special].sum()),
+            layers,
+        )
     signals, record = one(model, x, fs, unit, "attention")
-    windows, starts = model.attention_windows(model.contract.transform(signals))
-    program = model.attention_program
-    found = program.attention_weights(windows)
-    layers = {k: w for k, w in found.items() if k.startswith(tokens.layers)}
-    read = _read(tokens, program, windows, model.title)
-    kind, shares = _shares(layers, tokens.count, read, model.title)
-    rows = shares[:, tokens.special :].reshape(len(windows), tokens.rows, -1)
+    kind, shares, layers, starts = _looked(model, tokens, signals)
+    rows = shares[:, tokens.special :].reshape(len(shares), tokens.rows, -1)
     edges = np.asarray(starts, np.float64)[:, None] + np.asarray(tokens.seconds, np.float64)
     seconds, values = _joined(edges, rows)
     special = float(shares[:, : tokens.special].sum(axis=1).mean())
     return Attention(kind, tokens.leads or (ALL,), seconds, values, special, layers, record)
+
+
+def _looked(
+    model: Any, tokens: Tokens, admitted: Array
+) -> tuple[str, Array, dict[str, Array], Sequence[float]]:
+    """How it was found, the share of every token in each window, the layers' weights, and the
+    second that each window starts at."""
+    windows, starts = model.attention_windows(model.contract.transform(admitted))
+    found = model.attention_program.attention_weights(windows)
+    layers = {k: w for k, w in found.items() if k.startswith(tokens.layers)}
+    read = _read(tokens, model.attention_program, windows, model.title)
+    return *_shares(layers, tokens.count, read, model.title), layers, starts
 
 
 def _read(tokens: Tokens, program: Any, windows: Array, title: str) -> Array:
@@ -194,7 +222,10 @@ def _read(tokens: Tokens, program: Any, windows: Array, title: str) -> Array:
     if tokens.read == "max":
         held = program(windows, taps=(tokens.tap,))[tokens.tap].argmax(axis=1)
         return np.stack([np.bincount(row, minlength=n) / len(row) for row in held])
-    weights = np.full(n, 1 / n) if tokens.read == "mean" else np.eye(n)[-(tokens.read == "last")]
+    weights = np.zeros(n)
+    first = tokens.special if tokens.read == "pieces" else 0
+    chosen = {"first": slice(0, 1), "last": slice(n - 1, n)}.get(tokens.read, slice(first, n))
+    weights[chosen] = 1.0 / len(weights[chosen])
     return np.repeat(weights[None], len(windows), axis=0)
 
 

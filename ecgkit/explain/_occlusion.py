@@ -12,6 +12,7 @@ from .. import _html
 from .._typing import Array
 from ..errors import EcgkitError, LayoutError
 from ..record import Record
+from ._picture import PictureMap, occlude, one_picture, takes_pictures
 from ._recording import one
 
 EMBEDDING = "embedding"
@@ -45,11 +46,6 @@ class Occlusion:
     record: Record
     """What was explained."""
 
-    @property
-    def _meaning(self) -> str:
-        what = "cosine" if self.label == EMBEDDING else f"P({self.label})"
-        return f"drop of {what} when silenced"
-
     def to_frame(self):
         """Leads in rows, starts of the segments in columns (pandas)."""
         from .._extras import need
@@ -71,7 +67,7 @@ class Occlusion:
             self.values,
             leads=self.leads,
             title=f"{self.label}: {self.probability:.3f}",
-            legend=self._meaning,
+            legend=_meaning(self.label),
             signed=True,
             layout=layout,
             **options,
@@ -93,7 +89,7 @@ class Occlusion:
             [name, *(f"{v:+.3f}" for v in row)]
             for name, row in zip(self.leads, self.values, strict=True)
         ]
-        caption = f"{self.label} {self.probability:.3f}: {self._meaning}"
+        caption = f"{self.label} {self.probability:.3f}: {_meaning(self.label)}"
         return _html.table(head, rows, caption=caption)
 
 
@@ -104,8 +100,9 @@ def occlusion(
     *,
     label: str | None = None,
     seconds: float = 1.0,
+    cells: tuple[int, int] = (7, 7),
     unit: str = "mV",
-) -> Occlusion:
+) -> Occlusion | PictureMap:
     """Silence one lead for one segment at a time and see what the model says (Zeiler and Fergus
     2014).
 
@@ -124,12 +121,15 @@ def occlusion(
         Default: the model's top label for ``x``.
     seconds : float
         Length of a segment; default 1 s.
+    cells : pair of int
+        Rows and columns of a picture, for models of pictures: one cell at a time takes the
+        picture's mean colour.
     unit : str
         Unit of an array.
 
     Returns
     -------
-    Occlusion
+    Occlusion, or PictureMap for a model of pictures
 
     Raises
     ------
@@ -138,7 +138,16 @@ def occlusion(
     LayoutError
         More than one recording, or a segment shorter than a sample or longer than the input.
     """
+    if label is not None and label not in model.labels:
+        known = ", ".join(model.labels) or "none, it gives embeddings"
+        raise EcgkitError(f"no label {label!r}; the model has {known}")
     contract = model.contract
+    if takes_pictures(model):
+        picture = one_picture(model, x, fs, unit, "occlusion")
+        name, score, answer, _ = _judge(model, contract.transform(picture), label)
+        drop = score - occlude(model, picture, answer, cells)
+        title, legend = f"{name}: {score:.3f}", _meaning(name)
+        return PictureMap("occlusion", title, legend, drop, picture[0])
     signals, record = one(model, x, fs, unit, "occlusion")
     step = round(seconds * contract.fs)
     if not 1 <= step <= contract.length:
@@ -146,32 +155,43 @@ def occlusion(
             f"seconds must give segments of 1..{contract.length} samples at {contract.fs:g} Hz, "
             f"got {seconds}"
         )
-    if label is not None and label not in model.labels:
-        known = ", ".join(model.labels) or "none, it gives embeddings"
-        raise EcgkitError(f"no label {label!r}; the model has {known}")
     filtered = contract.filtered(signals)
     starts = range(0, contract.length, step)
     edges = np.minimum(np.arange(len(starts) + 1) * step, contract.length) / contract.fs
-    if not model.labels:
-        whole = model.features(contract.featured(filtered))[0].astype(np.float64)
+    name, score, answer, windows = _judge(model, contract.featured(filtered), label)
+    if model.mean_of_windows and windows is not None and windows.shape[1] == len(starts):
+        which = model.labels.index(name)
+        drop = -_by_window(model, filtered, windows[0, :, which], which)
+    else:
+        drop = score - _one_by_one(model, filtered, starts, step, answer)
+    return Occlusion(name, score, contract.leads, edges, drop, record)
 
-        def near(prepared: Array) -> Array:
-            rows = model.features(prepared).astype(np.float64)
+
+def _judge(
+    model: Any, prepared: Array, label: str | None
+) -> tuple[str, float, Callable[[Array], Array], Array | None]:
+    """What is looked at, its value for the whole, how to get it for a batch, and its windows."""
+    if not model.labels:
+        whole = model.features(prepared)[0].astype(np.float64)
+
+        def near(batch: Array) -> Array:
+            rows = model.features(batch).astype(np.float64)
             norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(whole)
             return rows @ whole / np.where(norms > 0, norms, 1.0)
 
-        left = _one_by_one(model, filtered, starts, step, near)
-        return Occlusion(EMBEDDING, 1.0, contract.leads, edges, 1.0 - left, record)
-    answer, windows = model.classify(contract.featured(filtered))
+        return EMBEDDING, 1.0, near, None
+    answer, windows = model.classify(prepared)
     which = int(np.argmax(answer[0])) if label is None else model.labels.index(label)
-    probability = float(answer[0, which])
-    if model.mean_of_windows and windows is not None and windows.shape[1] == len(starts):
-        drop = -_by_window(model, filtered, windows[0, :, which], which)
-    else:
-        drop = probability - _one_by_one(
-            model, filtered, starts, step, lambda prepared: model.classify(prepared)[0][:, which]
-        )
-    return Occlusion(model.labels[which], probability, contract.leads, edges, drop, record)
+    return (
+        model.labels[which],
+        float(answer[0, which]),
+        lambda batch: model.classify(batch)[0][:, which],
+        windows,
+    )
+
+
+def _meaning(label: str) -> str:
+    return f"drop of {'cosine' if label == EMBEDDING else f'P({label})'} when silenced"
 
 
 def _one_by_one(

@@ -16,6 +16,7 @@ import numpy as np
 from .. import weights as _weights
 from .._typing import Array, ArrayLike
 from ..errors import EcgkitError, LayoutError, WeightsError
+from ..explain import Tokens
 from ..record import STANDARD_LEADS
 from . import _ecg_jepa as net
 from ._choice import Choice, per_lead
@@ -242,6 +243,18 @@ class ECGJEPA(Model):
         logits = self.forward(prepared)
         mean = logits.mean(axis=1, dtype=np.float64)
         return self._probabilities(mean), self._probabilities(logits)
+
+    def tokens(self) -> Tokens:
+        """Patches of 50 ms behind the register; a head reads the register, the mean of the patches,
+        or all of them by a pool."""
+        count = self.variant["crop"] // net.PATCH
+        read = "first" if self.variant["head"] == "register" else "pieces"
+        return Tokens(np.arange(count + 1) * (net.PATCH / 500.0), special=1, read=read)
+
+    def attention_windows(self, prepared: Array) -> tuple[Array, Sequence[float]]:
+        """The crops, and where they start."""
+        starts = np.arange(prepared.shape[1]) * (self.variant["stride"] / 500.0)
+        return prepared[0], tuple(map(float, starts))
 
     def _probabilities(self, logits: Array) -> Array:
         from ..nn import functional as F

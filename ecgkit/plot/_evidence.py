@@ -11,7 +11,7 @@ import numpy as np
 from .._extras import need
 from .._typing import Array
 from ..errors import LayoutError
-from ._figure import _POINT, MM_PER_INCH, paper_figure
+from ._figure import _POINT, MM_PER_INCH, new_figure, paper_figure
 from ._paper import EDGE, INK, MARK, Page, compose
 
 if TYPE_CHECKING:
@@ -99,9 +99,35 @@ def evidence_figure(
     head = _panel(figure, above=9.0 + LANE * max((lane for *_, lane in lanes), default=-1) + LANE)
     head.text(page.left, 5, title, size=3.6 * _POINT, weight="bold", color=INK, va="center",
               parse_math=False)  # fmt: skip
-    _scale(head, page, float(low), float(high), signed, legend)
+    _scale(head, page.width, float(low), float(high), signed, legend)
     for number, x0, x1, lane in lanes:
         _bracket(head, number, x0, x1, 10.0 + LANE * lane)
+    return figure
+
+
+def picture_evidence(
+    picture: Array, values: Array, title: str, legend: str, *, signed: bool
+) -> Figure:
+    """A picture in grey with a value for each cell of a grid as the colour over it."""
+    shown = np.asarray(values, np.float64)
+    low, high = (0.0, float(np.abs(shown).max())) if signed else (shown.min(), shown.max())
+    tall, wide = picture.shape[:2]
+    width = 150.0
+    height = width * tall / wide
+    figure = new_figure(width / MM_PER_INCH, height / MM_PER_INCH)
+    axes = figure.add_axes((0, 0, 1, 1))
+    box = (0, width, height, 0)
+    grey = picture.mean(axis=-1)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=box, aspect="auto")
+    colours = _colours(shown, float(low), float(high), signed)
+    axes.imshow(colours, extent=box, aspect="auto", interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    head = _panel(figure, above=16.0)
+    head.text(EDGE, 5, title, size=3.6 * _POINT, weight="bold", color=INK, va="center",
+              parse_math=False)  # fmt: skip
+    _scale(head, width, float(low), float(high), signed, legend, y=11.0)
     return figure
 
 
@@ -141,18 +167,20 @@ def _band(page: Page, y: float) -> tuple[float, float]:
     return y - min(up / 2, 11.0) + 0.4, y + min(down / 2, 11.0) - 0.4
 
 
-def _scale(axes: Any, page: Page, low: float, high: float, signed: bool, legend: str) -> None:
+def _scale(
+    axes: Any, width: float, low: float, high: float, signed: bool, legend: str, y: float = 4.8
+) -> None:
     """The colours and what they mean, at the top right."""
     steps, wide = 24, 30.0
     ends = np.linspace(-high if signed else low, high, steps)
-    right = page.width - EDGE - 12.0
+    right = width - EDGE - 12.0
     left = right - wide
     for i, colour in enumerate(_colours(ends[None], low, high, signed)[0]):
         x = left + wide * i / steps
-        axes.fill_between([x, x + wide / steps], 3.2, 6.2, facecolor=colour, lw=0, zorder=3)
+        axes.fill_between([x, x + wide / steps], y - 1.6, y + 1.4, facecolor=colour, lw=0, zorder=3)
     text: dict[str, Any] = {"size": 2.6 * _POINT, "color": INK, "va": "center"}
-    axes.text(left - 1.0, 4.8, f"{legend}  {ends[0]:.3g}", ha="right", **text)
-    axes.text(right + 1.0, 4.8, f"{ends[-1]:.3g}", ha="left", **text)
+    axes.text(left - 1.0, y, f"{legend}  {ends[0]:.3g}", ha="right", **text)
+    axes.text(right + 1.0, y, f"{ends[-1]:.3g}", ha="left", **text)
 
 
 def _lanes(
