@@ -9,7 +9,9 @@ def build_info() -> dict[str, str]: ...
 def spin(n: int, threads: int | None = None) -> None: ...
 
 # --- dsp
-def zscore(x: ArrayLike, out: Array | None = None, threads: int | None = None) -> Array: ...
+def zscore(
+    x: ArrayLike, out: Array | None = None, threads: int | None = None, eps: float = 0.0
+) -> Array: ...
 def resample(
     x: ArrayLike,
     up: int,
@@ -22,9 +24,7 @@ def resample(
 ) -> Array: ...
 def filtfilt(
     x: ArrayLike,
-    coef: Array,
-    zi: Array,
-    pad: int,
+    filters: tuple[tuple[Array, Array, int], ...],
     out: Array | None = None,
     threads: int | None = None,
 ) -> Array: ...

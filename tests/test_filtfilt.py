@@ -185,3 +185,16 @@ def test_a_record_is_filtered_by_named_arguments():
 def test_bad_filters_of_a_record_are_named(kw, match):
     with pytest.raises(ValueError, match=match):
         ek.synth.ecg(2).filter(**kw)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 8, 12, 13])
+def test_filters_in_turn_keep_float64_in_between(isa, rows):
+    from ecgkit.signal._filter import filtfilt_in_turn
+
+    x = wander(rows, 700)
+    want = ek.signal.filtfilt(*TF["band of ECGFounder"], ek.signal.filtfilt(*TF["notch"], x))
+    both = [TF["notch"], TF["band of ECGFounder"]]
+    np.testing.assert_array_equal(filtfilt_in_turn(both, x), want)
+    single = x.astype(np.float32)
+    want = filtfilt_in_turn(both, single.astype(np.float64)).astype(np.float32)
+    np.testing.assert_array_equal(filtfilt_in_turn(both, single), want)

@@ -15,14 +15,15 @@
 #include "ek_core.h"
 
 /* Rows of x (n, t) to zero mean and unit population standard deviation, into out (n, t); out may be
- * x. A constant row becomes 0. A NaN anywhere makes its row NaN. Sums run in double, in two passes.
- * No scratch. */
-EK_CHECK ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, float *out);
-EK_CHECK ek_status ek_dsp_zscore_f64(const double *x, size_t n, size_t t, double *out);
+ * x. eps is added to the deviation. A constant row becomes 0. A NaN anywhere makes its row NaN.
+ * Sums run in double, in two passes. No scratch. */
+EK_CHECK ek_status ek_dsp_zscore_f32(const float *x, size_t n, size_t t, double eps, float *out);
+EK_CHECK ek_status ek_dsp_zscore_f64(const double *x, size_t n, size_t t, double eps, double *out);
 
-typedef void (*ek_dsp_zscore_f32_fn)(const float *x, size_t t, float *out); /* one row */
-void ek_dsp_zscore_row_f32_ref(const float *x, size_t t, float *out);
-void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, float *out);
+typedef void (*ek_dsp_zscore_f32_fn)(const float *x, size_t t, double eps,
+                                     float *out); /* one row */
+void ek_dsp_zscore_row_f32_ref(const float *x, size_t t, double eps, float *out);
+void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, double eps, float *out);
 
 /* ------------------------------------------------------------------ resample
  * Rows of x (n, t) at up/down times their rate, into out (n, m), m = ceil(t*up/down); up and down
@@ -189,15 +190,17 @@ EK_CHECK ek_status ek_dsp_quality_f32(const float *x, size_t lead, size_t t, dou
 typedef struct {
     size_t sections, order;
     const double *coef, *zi;
+    size_t pad;
 } ek_iir;
 
-/* Rows of x (n, t) forward and backward, into out (n, t), which may be x. Each row is continued by
- * `pad` < t samples of odd extension on both sides. Everything is computed in double; a NaN spoils
- * its row. Scratch: 8*(t + 2 pad)*lanes. */
+/* Rows of x (n, t) forward and backward through one filter after the other, into out (n, t), which
+ * may be x. For each filter a row is continued by its `pad` < t samples of odd extension on both
+ * sides. Everything is computed in double, from the first filter to the last; a NaN spoils its row.
+ * Scratch: 8*(t + 2 pad)*lanes. */
 EK_CHECK ek_status ek_dsp_filtfilt_f32(const float *x, size_t n, size_t t, const ek_iir *f,
-                                       size_t pad, float *out);
+                                       size_t filters, float *out);
 EK_CHECK ek_status ek_dsp_filtfilt_f64(const double *x, size_t n, size_t t, const ek_iir *f,
-                                       size_t pad, double *out);
+                                       size_t filters, double *out);
 
 /* ----------------------------------------------------------------- correlate
  * out (n, 2*lags + 1), lag l of -lags..lags at l + lags: sum over i of x[i] y[i + l] for each row

@@ -22,9 +22,22 @@ void iir_run_ref(double *v, size_t t, const ek_iir *f, double *state) {
     }
 }
 
+#define ROWS_REF(T, GATHER, SCATTER)                                                               \
+    static void GATHER(const T *const *x, size_t t, size_t width, double *v) {                     \
+        for (size_t i = 0; i < t; i++) v[i * width] = (double)x[0][i];                             \
+    }                                                                                              \
+    static void SCATTER(const double *v, size_t t, size_t width, T *const *out) {                  \
+        for (size_t i = 0; i < t; i++) out[0][i] = (T)v[i * width];                                \
+    }
+ROWS_REF(float, gather_f32, scatter_f32)
+ROWS_REF(double, gather_f64, scatter_f64)
+
+static const iir_rows rows_ref = {gather_f32, gather_f64, scatter_f32, scatter_f64};
+
 typedef struct {
-    iir_run_fn run;
-    size_t lanes;
+    iir_run_fn run, run_few; /* of `lanes` rows, and of `few` rows or less */
+    size_t lanes, few;       /* few: also the rows that `rows` takes at a time */
+    const iir_rows *rows;
 } iir_variant;
 
 static iir_variant pick(void) {
@@ -32,8 +45,9 @@ static iir_variant pick(void) {
         unsigned need;
         iir_variant fn;
     } RUN[] = {
-        {EK_CPU_AVX2, {iir_run_avx2, 4}},
-        {0,           {iir_run_ref, 1} },
+        {EK_CPU_AVX512, {iir_run8_avx512, iir_run4_avx2, 8, 4, &iir_rows_avx2}},
+        {EK_CPU_AVX2,   {iir_run4_avx2, iir_run4_avx2, 4, 4, &iir_rows_avx2}  },
+        {0,             {iir_run_ref, iir_run_ref, 1, 1, &rows_ref}           },
     };
     return EK_PICK(RUN);
 }

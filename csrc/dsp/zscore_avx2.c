@@ -9,7 +9,7 @@ static inline double total(__m256d a, __m256d b) {
     return _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)));
 }
 
-void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, float *out) {
+void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, double eps, float *out) {
     const size_t whole = t / 8 * 8;
     __m256d a = _mm256_setzero_pd(), b = a;
     for (size_t i = 0; i < whole; i += 8) {
@@ -30,7 +30,7 @@ void ek_dsp_zscore_row_f32_avx2(const float *x, size_t t, float *out) {
     double squares = total(a, b);
     for (size_t i = whole; i < t; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
     const double deviation = sqrt(squares / (double)t);
-    const double scale = deviation > 0.0 || isnan(deviation) ? 1.0 / deviation : 0.0;
+    const double scale = deviation > 0.0 || isnan(deviation) ? 1.0 / (deviation + eps) : 0.0;
     const __m256d s = _mm256_set1_pd(scale);
     for (size_t i = 0; i < whole; i += 4) {
         const __m256d u = _mm256_sub_pd(_mm256_cvtps_pd(_mm_loadu_ps(x + i)), m);

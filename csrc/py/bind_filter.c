@@ -92,54 +92,74 @@ done:
     return (PyObject *)out;
 }
 
+/* (coef, zi, pad) of every filter; the arrays go to `keep` (2 a filter). -1: a Python error is set.
+ */
+static int parse_filters(const ekpy_sig *sig, PyObject *list, size_t t, ek_iir *f,
+                         PyArrayObject **keep, size_t filters) {
+    for (size_t k = 0; k < filters; k++) {
+        PyObject *item = PyTuple_GetItem(list, (Py_ssize_t)k), *coef, *zi;
+        Py_ssize_t pad;
+        if (item == NULL || !PyArg_ParseTuple(item, "OOn", &coef, &zi, &pad)) return -1;
+        if ((keep[2 * k] = ekpy_in(sig, coef, NPY_DOUBLE, 2, 2, "coef")) == NULL ||
+            (keep[2 * k + 1] = ekpy_in(sig, zi, NPY_DOUBLE, 2, 2, "zi")) == NULL ||
+            ekpy_same_dim(sig, keep[2 * k], 0, keep[2 * k + 1], 0, "coef and zi") < 0)
+            return -1;
+        f[k] = (ek_iir){ekpy_dims(keep[2 * k + 1], 0, 1), ekpy_dims(keep[2 * k + 1], 1, 2),
+                        PyArray_DATA(keep[2 * k]), PyArray_DATA(keep[2 * k + 1]), (size_t)pad};
+        if (pad < 0 || ekpy_dims(keep[2 * k], 1, 2) != 2 * f[k].order + 1) {
+            PyErr_SetString(
+                PyExc_ValueError,
+                "filtfilt: coef must hold 2*order + 1 values per section, pad 0 or more");
+            return -1;
+        }
+        if (t <= f[k].pad) {
+            ekpy_error("LayoutError",
+                       "filtfilt: x has %zu samples per row; this filter needs more than %zu", t,
+                       f[k].pad);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static PyObject *py_filtfilt(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kw) {
+    enum { MOST = 8 };
     static const ekpy_sig sig = {
-        "filtfilt", {"x", "coef", "zi", "pad", "out", "threads", NULL},
-         4
+        "filtfilt", {"x", "filters", "out", "threads", NULL},
+         2
     };
     PyObject *a[EKPY_MAX_ARGS];
-    PyArrayObject *x = NULL, *coef = NULL, *zi = NULL, *out = NULL;
-    size_t pad = 0, threads = 0;
+    PyArrayObject *x = NULL, *out = NULL, *keep[2 * MOST] = {NULL};
+    ek_iir f[MOST];
+    size_t threads = 0;
     ek_status st;
     (void)mod;
     if (ekpy_bind(&sig, args, nargs, kw, a) < 0) return NULL;
-    if (ekpy_size(&sig, a[3], "pad", 0, &pad) < 0 ||
-        ekpy_size(&sig, a[5], "threads", 0, &threads) < 0)
+    if (ekpy_size(&sig, a[3], "threads", 0, &threads) < 0) return NULL;
+    if (!PyTuple_Check(a[1]) || PyTuple_Size(a[1]) > MOST) {
+        PyErr_SetString(PyExc_TypeError, "filtfilt: filters must be a tuple of at most 8 items");
         return NULL;
+    }
+    const size_t filters = (size_t)PyTuple_Size(a[1]);
     const int type = ekpy_float_type(&sig, a[0], "x");
     if (type < 0) return NULL;
     if ((x = ekpy_in(&sig, a[0], type, 1, NPY_MAXDIMS, "x")) == NULL) goto done;
-    if ((coef = ekpy_in(&sig, a[1], NPY_DOUBLE, 2, 2, "coef")) == NULL) goto done;
-    if ((zi = ekpy_in(&sig, a[2], NPY_DOUBLE, 2, 2, "zi")) == NULL) goto done;
-    if (ekpy_same_dim(&sig, coef, 0, zi, 0, "coef and zi") < 0) goto done;
-    const ek_iir f = {ekpy_dims(zi, 0, 1), ekpy_dims(zi, 1, 2), PyArray_DATA(coef),
-                      PyArray_DATA(zi)};
     const int nd = PyArray_NDIM(x);
     const size_t n = ekpy_dims(x, 0, nd - 1), t = ekpy_dims(x, nd - 1, nd);
-    if (ekpy_dims(coef, 1, 2) != 2 * f.order + 1) {
-        PyErr_SetString(PyExc_ValueError,
-                        "filtfilt: coef must hold 2*order + 1 values per section");
-        goto done;
-    }
-    if (t <= pad) {
-        ekpy_error("LayoutError",
-                   "filtfilt: x has %zu samples per row; this filter needs more than %zu", t, pad);
-        goto done;
-    }
-    if ((out = ekpy_out(&sig, a[4], type, nd, PyArray_DIMS(x), "out")) == NULL) goto done;
+    if (parse_filters(&sig, a[1], t, f, keep, filters) < 0) goto done;
+    if ((out = ekpy_out(&sig, a[2], type, nd, PyArray_DIMS(x), "out")) == NULL) goto done;
     if (type == NPY_FLOAT)
         EKPY_RUN(st, threads,
-                 ek_dsp_filtfilt_f32(PyArray_DATA(x), n, t, &f, pad, PyArray_DATA(out)));
+                 ek_dsp_filtfilt_f32(PyArray_DATA(x), n, t, f, filters, PyArray_DATA(out)));
     else
         EKPY_RUN(st, threads,
-                 ek_dsp_filtfilt_f64(PyArray_DATA(x), n, t, &f, pad, PyArray_DATA(out)));
+                 ek_dsp_filtfilt_f64(PyArray_DATA(x), n, t, f, filters, PyArray_DATA(out)));
     if (st != EK_OK) {
         Py_CLEAR(out);
         ekpy_raise(st, &sig);
     }
 done:
-    Py_XDECREF((PyObject *)zi);
-    Py_XDECREF((PyObject *)coef);
+    for (size_t k = 0; k < 2 * filters; k++) Py_XDECREF((PyObject *)keep[k]);
     Py_XDECREF((PyObject *)x);
     return (PyObject *)out;
 }

@@ -14,7 +14,7 @@ from .. import _html
 from .._typing import Array
 from ..errors import ContractError, LayoutError, LeadError, RateError, UnitError
 from ..record import STANDARD_LEADS, Record, canonical_lead, check_fs, to_millivolt
-from ._steps import Step, resampled
+from ._steps import Step, resampled, run_steps
 
 Notes = tuple[str, ...]
 
@@ -227,10 +227,8 @@ class Contract:
 
     def filtered(self, signals: Array) -> Array:
         """Filters and normalisation alone, on (n, lead, time)."""
-        for step in self.steps:
-            if step is not self.features:
-                signals = step(signals, self.fs)
-        return np.asarray(signals, np.float32)
+        steps = [step for step in self.steps if step is not self.features]
+        return np.asarray(run_steps(steps, signals, self.fs), np.float32)
 
     def featured(self, filtered: Array) -> Array:
         """Filtered signals to what the network eats."""

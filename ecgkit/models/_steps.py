@@ -8,13 +8,15 @@ write the function here and decorate it; contracts refer to it by name, so they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from .._config import _core
 from .._typing import Array
 from ..errors import ContractError
 
@@ -119,26 +121,46 @@ def _design(kind: str, fs: float, *parameters: float) -> tuple[Array, Array]:
 @_step
 def notch(x: Array, fs: float, *, frequency: float, q: float = 30.0) -> Array:
     """Remove one frequency, forward and backward (``scipy.signal.iirnotch`` and ``filtfilt``)."""
-    from .. import signal
-
-    return signal.filtfilt(*_design("notch", fs, frequency, q), np.asarray(x, np.float64))
+    return _filtered(x, [_FILTERS["notch"](fs, frequency, q)])
 
 
 @_step
 def bandpass(x: Array, fs: float, *, low: float, high: float, order: int = 4) -> Array:
     """Butterworth band, forward and backward, in the polynomial form of ``scipy.signal.butter``."""
-    from .. import signal
-
-    return signal.filtfilt(*_design("band", fs, low, high, order), np.asarray(x, np.float64))
+    return _filtered(x, [_FILTERS["bandpass"](fs, low, high, order)])
 
 
 @_step
 def highpass(x: Array, fs: float, *, cutoff: float, order: int = 1) -> Array:
     """Butterworth high-pass, forward and backward, in the polynomial form of
     ``scipy.signal.butter``."""
-    from .. import signal
+    return _filtered(x, [_FILTERS["highpass"](fs, cutoff, order)])
 
-    return signal.filtfilt(*_design("highpass", fs, cutoff, order), np.asarray(x, np.float64))
+
+_FILTERS: dict[str, Callable[..., tuple[Array, Array]]] = {
+    "notch": lambda fs, frequency, q=30.0: _design("notch", fs, frequency, q),
+    "bandpass": lambda fs, low, high, order=4: _design("bandpass", fs, low, high, order),
+    "highpass": lambda fs, cutoff, order=1: _design("highpass", fs, cutoff, order),
+}
+"""Steps that are one recursive filter: (b, a) from the rate and the step's parameters."""
+
+
+def _filtered(x: Array, designs: Sequence[tuple[Array, Array]], dtype: type = np.float64) -> Array:
+    from ..signal._filter import filtfilt_in_turn
+
+    return filtfilt_in_turn(designs, np.asarray(x, dtype))
+
+
+def run_steps(steps: Sequence[Step], x: Array, fs: float) -> Array:
+    """One step after the other; filters that follow each other in one go, in float64 in between."""
+    for recursive, group in groupby(steps, lambda step: step.name in _FILTERS):
+        if recursive:
+            designs = [_FILTERS[step.name](fs, **step.params) for step in group]
+            x = _filtered(x, designs, np.float32)
+        else:
+            for step in group:
+                x = step(x, fs)
+    return x
 
 
 @_step
@@ -147,12 +169,8 @@ def zscore_all(x: Array, fs: float, *, eps: float = 0.0) -> Array:
 
     ``eps`` is added to the deviation; a constant recording becomes 0.
     """
-    out = np.empty(x.shape, np.float32)
-    for to, recording in zip(out, x):
-        np.subtract(recording, recording.mean(dtype=np.float64), out=to, dtype=np.float32)
-        deviation = np.sqrt(np.square(to, dtype=np.float64).mean()) + eps
-        np.multiply(to, np.float32(1 / deviation if deviation else 0), out=to)
-    return out
+    recordings = np.ascontiguousarray(x, np.float32).reshape(x.shape[0], -1)
+    return _core.zscore(recordings, eps=eps).reshape(x.shape)
 
 
 @_step

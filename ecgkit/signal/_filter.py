@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .._config import _core
@@ -49,23 +51,7 @@ def filtfilt(
     LayoutError
         ``x`` has too few samples.
     """
-    num, den = (
-        np.atleast_1d(real_array(c, "filtfilt", which)).astype(np.float64)
-        for c, which in ((b, "b"), (a, "a"))
-    )
-    if num.ndim != 1 or den.ndim != 1 or num.size == 0 or den.size == 0:
-        raise ValueError(f"filtfilt: b and a must be lists, got shapes {num.shape} and {den.shape}")
-    if not (np.isfinite(num).all() and np.isfinite(den).all()):
-        raise ValueError("filtfilt: b and a must be finite")
-    if den[0] == 0.0:
-        raise ValueError("filtfilt: a[0] must not be 0; drop leading zeros of a")
-    pad = 3 * max(num.size, den.size)
-    order = max(num.size, den.size, 2) - 1
-    num, den = (np.pad(c / den[0], (0, order + 1 - c.size)) for c in (num, den))
-    if not _stable(den):
-        raise ValueError("filtfilt: the filter is unstable (a pole on or outside the unit circle)")
-    coef = np.concatenate([num, den[1:]])
-    return _core.filtfilt(x, coef[None], _steady(num, den)[None], pad, out, threads)
+    return _core.filtfilt(x, (_one_filter(b, a),), out, threads)
 
 
 def sosfiltfilt(
@@ -112,7 +98,33 @@ def sosfiltfilt(
         row[:] = gain * _steady(section[:3], section[3:])
         gain *= section[:3].sum() / section[3:].sum()
     with speaking_as("sosfiltfilt", "filtfilt"):
-        return _core.filtfilt(x, coef, zi, 3 * int(pad), out, threads)
+        return _core.filtfilt(x, ((coef, zi, 3 * int(pad)),), out, threads)
+
+
+def filtfilt_in_turn(filters: Sequence[tuple[Array, Array]], x: ArrayLike) -> Array:
+    """:func:`filtfilt` with one (b, a) after the other, in float64 in between."""
+    return _core.filtfilt(x, tuple(_one_filter(b, a) for b, a in filters))
+
+
+def _one_filter(b: ArrayLike, a: ArrayLike) -> tuple[Array, Array, int]:
+    """Coefficients, state at rest on a constant 1, and length of the extension."""
+    num, den = (
+        np.atleast_1d(real_array(c, "filtfilt", which)).astype(np.float64)
+        for c, which in ((b, "b"), (a, "a"))
+    )
+    if num.ndim != 1 or den.ndim != 1 or num.size == 0 or den.size == 0:
+        raise ValueError(f"filtfilt: b and a must be lists, got shapes {num.shape} and {den.shape}")
+    if not (np.isfinite(num).all() and np.isfinite(den).all()):
+        raise ValueError("filtfilt: b and a must be finite")
+    if den[0] == 0.0:
+        raise ValueError("filtfilt: a[0] must not be 0; drop leading zeros of a")
+    pad = 3 * max(num.size, den.size)
+    order = max(num.size, den.size, 2) - 1
+    num, den = (np.pad(c / den[0], (0, order + 1 - c.size)) for c in (num, den))
+    if not _stable(den):
+        raise ValueError("filtfilt: the filter is unstable (a pole on or outside the unit circle)")
+    coef = np.concatenate([num, den[1:]])
+    return coef[None], _steady(num, den)[None], pad
 
 
 def chain(x: Array, fs: float, band, notch, baseline: bool, order: int, q: float) -> Array:

@@ -10,11 +10,11 @@ static void agrees_with_ref_and_touches_nothing_else(ek_dsp_zscore_f32_fn varian
                      got = ek_guarded(t * sizeof(float), at_end),
                      want = ek_guarded(t * sizeof(float), at_end);
             ek_noise(x.p, t, (uint32_t)t);
-            ek_dsp_zscore_row_f32_ref(x.p, t, want.p);
-            variant(x.p, t, got.p);
+            ek_dsp_zscore_row_f32_ref(x.p, t, 0.0, want.p);
+            variant(x.p, t, 0.0, got.p);
             for (size_t i = 0; i < t; i++)
                 CHECK_CLOSE(((float *)got.p)[i], ((float *)want.p)[i], 1e-6);
-            variant(x.p, t, x.p); /* out may be x */
+            variant(x.p, t, 0.0, x.p); /* out may be x */
             for (size_t i = 0; i < t; i++) CHECK(((float *)x.p)[i] == ((float *)got.p)[i]);
             ek_unguard(&x), ek_unguard(&got), ek_unguard(&want);
         }
@@ -32,9 +32,9 @@ static void avx2(void) {
 
 static void shapes(void) {
     float x[4] = {1, 2, 3, 4}, out[4];
-    CHECK_STATUS(ek_dsp_zscore_f32(x, 2, 0, out), EK_ESHAPE);
-    CHECK_STATUS(ek_dsp_zscore_f32(x, 0, 0, out), EK_OK);
-    CHECK_STATUS(ek_dsp_zscore_f32(x, 4, 1, out), EK_OK);
+    CHECK_STATUS(ek_dsp_zscore_f32(x, 2, 0, 0.0, out), EK_ESHAPE);
+    CHECK_STATUS(ek_dsp_zscore_f32(x, 0, 0, 0.0, out), EK_OK);
+    CHECK_STATUS(ek_dsp_zscore_f32(x, 4, 1, 0.0, out), EK_OK);
     for (int i = 0; i < 4; i++) CHECK(out[i] == 0.0f); /* a single sample is a constant row */
 }
 
