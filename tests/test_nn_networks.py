@@ -66,8 +66,13 @@ def winograd(x, w, bias, act=None, residual=False):
 
 
 @pytest.mark.parametrize(("act", "residual"), [(None, False), ("relu", True), ("silu", True)])
-@pytest.mark.parametrize(("channels", "length"), [(32, 4), (40, 5), (64, 62), (100, 301)])
-@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize(
+    ("taps", "channels", "length"),
+    [
+        *((taps, *shape) for taps in (3, 5) for shape in ((32, 4), (40, 5), (64, 62), (100, 301))),
+        *((9, 32, 4), (7, 48, 9), (9, 112, 62), (11, 32, 301), (31, 64, 301)),
+    ],
+)
 def test_taps_in_time_by_winograd(isa, taps, channels, length, act, residual):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, channels, length)).astype(np.float32)
@@ -89,11 +94,12 @@ def test_taps_in_time_by_winograd(isa, taps, channels, length, act, residual):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", [0, 7, 20])
-@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize("taps", [3, 5, 9])
 def test_infinities_stay_in_their_windows_in_time(isa, taps, bad, at):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(1, 33, 21)).astype(np.float32)
-    w = rng.normal(size=(48, 33, taps)).astype(np.float32)
+    cin = 33 if taps < 9 else 32
+    x = rng.normal(size=(1, cin, 21)).astype(np.float32)
+    w = rng.normal(size=(48, cin, taps)).astype(np.float32)
     x[0, 5, at] = bad
     got = winograd(x, w, np.zeros(48, np.float32))(x)
     want = F.conv1d(torch.from_numpy(x), torch.from_numpy(w), padding=taps // 2).numpy()

@@ -1,10 +1,11 @@
 /* Convolutions of stride 1 by Winograd: F(2x2, 3x3) has 16 products for 4 outputs of 9 taps; along
  * a row F(4, 3) has 6 for 4 outputs of 3 taps and F(2, 5) 6 for 2 of 5. Errors against float64
  * (tests/test_nn_networks.py): as the direct sum's for the first, whose sums are shorter; less than
- * twice as large for the other two.
+ * twice as large for the other two. A longer kernel is F(4, 3) in sections: three taps each, read
+ * three positions further on, and summed before the way back, as if they were more channels.
  *   winograd  bufs in, out, [res]   ints form top left act   reals act parameter   arrays weight
- *             (cout, cin, 3, 3), (cout, cin, 5) or (cout, cin, 3), bias (cout); all blocked; the
- *             input's border reaches the last whole tile
+ *             (cout, cin, 3, 3), (cout, cin, 5) or (cout, cin, 3 x sections), bias (cout); all
+ *             blocked, cin % 16 == 0 with sections; the input's border reaches the last whole tile
  *             form 0: F(2x2, 3x3), 1: F(2, 5), 2: F(4, 3)
  * A unit is a chunk of tiles: their input patches are transformed into (points, blocks, tiles, 16),
  * multiplied by the transformed weights panel by panel, and the results transformed back while they
@@ -13,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PATCH_BYTES = 512 << 10, LINE_BYTES = 256 << 10, MAX_POINTS = 16 };
+enum { PATCH_BYTES = 512 << 10, LINE_BYTES = 256 << 10, MAX_POINTS = 16, MAX_SECTIONS = 64 };
 
 /* What a tile is: its products, its outputs, its kernel's rows and the taps of each. */
 typedef struct {
@@ -30,10 +31,11 @@ enum { SQUARE, FIVE, THREE };
 typedef struct {
     wino_form form;
     size_t kind, cin, cout, blocks, panels, tiles_y, tiles_x, chunk, top, left;
+    size_t sections, depth; /* depth: channels of a product, those of all sections */
     float lo, hi, param;
     ek_act act;
     size_t bias, weight; /* where they start in values */
-    float values[];      /* 32 zeros, bias per panel, weights (panel, point, cin, width of panel) */
+    float values[]; /* 32 zeros, bias per panel, weights (panel, point, depth, width of panel) */
 } wino_data;
 
 /* The line forms evaluate at 0, +-A, +-B and infinity (nn_kern.h); FA and FB are the products of
@@ -117,15 +119,19 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
     const size_t panels = ek_nn_ceil(cout, wide), top = (size_t)a->ints[1],
                  left = (size_t)a->ints[2];
     const size_t tiles_y = ek_nn_ceil(out->h, f.rows), tiles_x = ek_nn_ceil(out->w, f.columns);
-    if (top > in->top || left > in->left ||
-        f.rows * tiles_y + f.kernel_rows - 1 > top + in->h + in->bottom ||
-        f.columns * tiles_x + f.taps - 1 > left + in->w + in->right)
-        return EK_EVALUE;
     size_t weights, floats;
     const size_t taps = f.taps * f.kernel_rows;
-    if (__builtin_mul_overflow(cin, cout, &weights) || a->lengths[0] != taps * weights ||
-        a->lengths[1] != cout || __builtin_mul_overflow(cin * f.points, panels * wide, &floats))
+    if (__builtin_mul_overflow(cin, cout, &weights) || weights == 0 || a->lengths[1] != cout)
         return EK_EVALUE;
+    const size_t sections = a->lengths[0] / weights / taps, depth = sections * cin;
+    if (a->lengths[0] % weights || a->lengths[0] != taps * sections * weights ||
+        sections > (kind == THREE ? MAX_SECTIONS : 1) || (sections > 1 && cin % EK_LANES))
+        return EK_EVALUE;
+    if (sections == 0 || top > in->top || left > in->left ||
+        f.rows * tiles_y + f.kernel_rows - 1 > top + in->h + in->bottom ||
+        f.columns * tiles_x + f.taps * sections - 1 > left + in->w + in->right)
+        return EK_EVALUE;
+    if (__builtin_mul_overflow(depth * f.points, panels * wide, &floats)) return EK_EVALUE;
     const size_t before = wide + panels * wide;
     s->data_bytes = sizeof(wino_data) + (before + floats) * sizeof(float);
     wino_data *d = s->data = ek_aligned_alloc(s->data_bytes);
@@ -141,10 +147,12 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
                      .tiles_x = tiles_x,
                      .top = top,
                      .left = left,
+                     .sections = sections,
+                     .depth = depth,
                      .bias = wide,
                      .weight = before};
     d->chunk = (kind == SQUARE ? PATCH_BYTES : LINE_BYTES) / sizeof(float) /
-               (f.points * in->blocks * EK_LANES);
+               (f.points * sections * in->blocks * EK_LANES);
     if (d->chunk < s->isa->rows) d->chunk = s->isa->rows;
     const int64_t act = a->ints[3];
     d->lo = act == EK_ACT_RELU || act == EK_ACT_RELU6 ? 0.0f : -INFINITY;
@@ -153,11 +161,12 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
     d->param = (float)a->reals[0];
     for (size_t j = 0; j < cout; j++) d->values[d->bias + j] = a->arrays[1][j];
     for (size_t j = 0; j < cout; j++)
-        for (size_t c = 0; c < cin; c++) {
+        for (size_t k = 0; k < depth; k++) {
+            const size_t c = k % cin, section = k / cin;
             double u[MAX_POINTS];
-            transform_weight(kind, a->arrays[0] + (j * cin + c) * taps, u);
-            float *w = d->values + d->weight + (j / wide * f.points * cin + c) * wide + j % wide;
-            for (size_t p = 0; p < f.points; p++) w[p * cin * wide] = (float)u[p];
+            transform_weight(kind, a->arrays[0] + ((j * cin + c) * sections + section) * taps, u);
+            float *w = d->values + d->weight + (j / wide * f.points * depth + k) * wide + j % wide;
+            for (size_t p = 0; p < f.points; p++) w[p * depth * wide] = (float)u[p];
         }
     return EK_OK;
 }
@@ -165,7 +174,7 @@ static ek_status wino_init(ek_nn_step *s, const ek_nn_args *a) {
 /* Terms of a product that are summed in one chain. Chains of 16 keep the line forms within twice
  * the error of PyTorch's direct sum; with many channels its own chains are long. */
 static size_t stretch(const wino_data *d) {
-    return d->kind == SQUARE ? 64 : d->cin < 512 ? 16 : 32;
+    return d->kind == SQUARE ? 64 : d->depth < 512 ? 16 : 32;
 }
 
 typedef struct {
@@ -224,13 +233,15 @@ static void gather(const ek_nn_step *s, const ek_nn_call *c, size_t t0, size_t t
     stripe r = {0};
     while (next_stripe(d, t0, t1, &r)) {
         const float *x = patch(s, c, &r, 0);
-        const size_t point = d->blocks * stride * EK_LANES;
-        for (size_t b = 0; b < d->blocks; b++) {
+        const size_t blocks = d->sections * d->blocks, point = blocks * stride * EK_LANES;
+        for (size_t b = 0; b < blocks; b++) {
+            const size_t section = b / d->blocks;
+            const float *from = x + b % d->blocks * in->plane + section * d->form.taps * EK_LANES;
             float *to = v + (b * stride + r.first) * EK_LANES;
             if (d->kind == SQUARE)
-                s->isa->wino_in(x + b * in->plane, in->pitch, r.n, to, point);
+                s->isa->wino_in(from, in->pitch, r.n, to, point);
             else
-                s->isa->wino_line_in(d->form.columns, x + b * in->plane, r.n, to, point);
+                s->isa->wino_line_in(d->form.columns, from, r.n, to, point);
         }
     }
 }
@@ -247,16 +258,19 @@ static ek_status mend(const ek_nn_step *s, const ek_nn_call *c, const stripe *r,
     double *sums = ek_arena_f64(tmp, r->n * outputs * EK_LANES);
     if (sums == NULL) return EK_ENOMEM;
     for (size_t i = 0; i < r->n * outputs * EK_LANES; i++) sums[i] = (double)o->bias[i % EK_LANES];
-    for (size_t ch = 0; ch < d->cin; ch++) {
-        const float *u = d->values + d->weight + (panel * d->form.points * d->cin + ch) * wide + j;
+    for (size_t row = 0; row < d->depth; row++) {
+        const size_t ch = row % d->cin, section = row / d->cin;
+        const float *u =
+            d->values + d->weight + (panel * d->form.points * d->depth + row) * wide + j;
         double g[9][EK_LANES], lane[9];
         for (size_t l = 0; l < EK_LANES; l++) {
-            taps_of(d->kind, u + l, d->cin * wide, lane);
+            taps_of(d->kind, u + l, d->depth * wide, lane);
             for (size_t i = 0; i < all; i++) g[i][l] = lane[i];
         }
         for (size_t t = 0; t < r->n; t++) {
             if (!o->bad[t]) continue;
-            const float *x = patch(s, c, r, t) + ch / EK_LANES * in->plane + ch % EK_LANES;
+            const float *x = patch(s, c, r, t) + ch / EK_LANES * in->plane + ch % EK_LANES +
+                             section * taps * EK_LANES;
             for (size_t k = 0; k < outputs; k++) {
                 const float *p = x + k / tile * in->pitch + k % tile * EK_LANES;
                 double *sum = sums + (t * outputs + k) * EK_LANES;
@@ -334,16 +348,17 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
     const wino_grid g = wino_chunks(s, c);
     const size_t points = d->form.points;
     const size_t length = stretch(d), blocks = length / EK_LANES;
-    const size_t wide = 2 * s->isa->width, stretches = ek_nn_ceil(d->blocks, blocks);
-    float *v = ek_arena_f32(tmp, points * d->blocks * g.chunk * EK_LANES),
+    const size_t wide = 2 * s->isa->width, all = d->sections * d->blocks;
+    const size_t stretches = ek_nn_ceil(all, blocks);
+    float *v = ek_arena_f32(tmp, points * all * g.chunk * EK_LANES),
           *m = ek_arena_f32(tmp, points * g.chunk * wide);
     const float **a = ek_arena_alloc(tmp, g.chunk, sizeof *a);
-    ek_run *run = ek_arena_alloc(tmp, d->blocks, sizeof *run);
+    ek_run *run = ek_arena_alloc(tmp, all, sizeof *run);
     unsigned char *bad = ek_arena_alloc(tmp, d->tiles_x, 1);
     if (v == NULL || m == NULL || a == NULL || run == NULL || bad == NULL) return EK_ENOMEM;
     for (size_t t = 0; t < g.chunk; t++) a[t] = v + t * EK_LANES;
-    for (size_t b = 0; b < d->blocks; b++) {
-        const size_t left = d->cin - b * EK_LANES;
+    for (size_t b = 0; b < all; b++) {
+        const size_t left = d->cin - b % d->blocks * EK_LANES;
         run[b] =
             (ek_run){(int32_t)(b * g.chunk * EK_LANES), left < EK_LANES ? (int32_t)left : EK_LANES};
     }
@@ -360,9 +375,9 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
             ek_tile t = {.bias = d->values, .columns = wide};
             for (size_t p = 0; p < points; p++)
                 for (size_t k = 0; k < stretches; k++) {
-                    const size_t first = k * blocks, left = d->blocks - first;
-                    t.b = d->values + d->weight + ((q * points + p) * d->cin + k * length) * wide;
-                    t.a_off = (ptrdiff_t)(p * d->blocks * g.chunk * EK_LANES);
+                    const size_t first = k * blocks, left = all - first;
+                    t.b = d->values + d->weight + ((q * points + p) * d->depth + k * length) * wide;
+                    t.a_off = (ptrdiff_t)(p * all * g.chunk * EK_LANES);
                     t.run = run + first;
                     t.runs = left < blocks ? left : blocks;
                     for (size_t i = 0; i < tiles; i++) {

@@ -119,6 +119,7 @@ def _live(w, pads, size, out, stride, dilation):
 # Winograd's forms: rows and columns of an output tile, as csrc/nn/op_winograd.c numbers them.
 _SQUARE, _FIVE, _THREE = range(3)
 _TILES = {_SQUARE: (2, 2), _FIVE: (1, 2), _THREE: (1, 4)}
+_LONG = 6  # from so many taps on a kernel is sections of three
 # The square form's transformed weights are 16/9 of the plain ones: only where they stay in the
 # cache.
 _WINOGRAD_WEIGHTS = 16 * 256 * 256
@@ -135,7 +136,15 @@ def winograd_form(n: Node) -> int | None:
         return _SQUARE if fits else None
     if kernel[:-1] not in ([], [1]):
         return None
+    if kernel[-1] >= _LONG:
+        return _THREE if cin % LANES == 0 and kernel[-1] <= 3 * 64 else None
     return {3: _THREE, 5: _FIVE}.get(kernel[-1])
+
+
+def _in_sections(w: np.ndarray) -> np.ndarray:
+    """A kernel with zeros behind it, to whole sections of three taps."""
+    more = -w.shape[-1] % 3
+    return np.pad(w, [(0, 0)] * (w.ndim - 1) + [(0, more)]) if more else w
 
 
 def conv_kind(n: Node) -> str:
@@ -156,7 +165,9 @@ def _border(n: Node, shape) -> tuple[int, int, int, int]:
     """The zeros that windows reach beyond the picture; the far side counts only what the last
     output uses."""
     pairs = []
-    kernel, form = n.weights["weight"].shape[2:], winograd_form(n)
+    kernel, form = list(n.weights["weight"].shape[2:]), winograd_form(n)
+    if form == _THREE:
+        kernel[-1] += -kernel[-1] % 3  # whole sections
     tile = None if form is None else _TILES[form]
     for axis in range(n.rank):
         before = n.attrs["pads"][axis][0]
@@ -213,7 +224,9 @@ def _conv(plan: Planner, step: Step) -> None:
         "conv_any": "direct",
     }[kind]
     source, *residual = plan.sources(step)
-    out = step.out
+    out, macs = step.out, int(np.prod(w.shape))
+    if form == _THREE:
+        w = _in_sections(w)
     plan.emit(
         step,
         kind,
@@ -222,7 +235,7 @@ def _conv(plan: Planner, step: Step) -> None:
         (step.slope,),
         (w, step.weights["bias"]),
         what=what,
-        macs=out.items * out.h * out.w * int(np.prod(w.shape)),
+        macs=out.items * out.h * out.w * macs,
     )
 
 
