@@ -47,7 +47,9 @@ typedef struct {
     ptrdiff_t a_off, c_off, res_off; /* added to every a, c, res */
     ptrdiff_t c_step, res_step;
     float lo, hi;
-    int fold; /* every run is a sum of its own */
+    int fold;           /* every run is a sum of its own */
+    const float *ahead; /* what is used next, fetched meanwhile: ahead_step floats a row of b */
+    size_t ahead_step;
 } ek_tile;
 
 /* One row of a depthwise convolution in one block of 16 channels. */

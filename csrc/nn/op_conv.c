@@ -326,14 +326,6 @@ static void finish(const ek_nn_step *s, const ek_tile *t) {
         }
 }
 
-/* Piece i of n of the weights used next, on their way to the second cache meanwhile: otherwise the
- * first tile of every stretch waits for memory. */
-static void prefetch(const float *b, size_t floats, size_t i, size_t n) {
-    const size_t line = 64 / sizeof *b, lines = floats / line;
-    for (size_t l = lines * i / n; l < lines * (i + 1) / n; l++)
-        __builtin_prefetch(b + l * line, 0, 2);
-}
-
 static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
                           ek_arena *tmp) {
     const conv_data *d = s->data;
@@ -380,10 +372,13 @@ static ek_status conv_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
                 t.fold = d->fold && part_k->runs > 1;
                 t.b = d->weight + p->b + part_k->k * wide;
                 const int last = k + 1 == d->stretches;
-                const float *next = t.b + part_k->rows * wide; /* another panel's, or behind all */
+                /* The next stretch, perhaps another panel's, comes from memory meanwhile: otherwise
+                 * its first tile would wait. */
+                const size_t own = part_k->rows * wide, next = (q + 1 < q1 || !last) ? own : 0;
+                t.ahead_step = next ? ek_nn_ceil(wide, tiles) : 0;
                 for (size_t i = 0; i < tiles; i++) {
                     const size_t t0 = len * i / tiles, t1 = len * (i + 1) / tiles;
-                    if (tiles >= 4) prefetch(next, part_k->rows * wide, i, tiles);
+                    t.ahead = t.b + next + i * t.ahead_step * part_k->rows;
                     float *sum = sums ? sums + t0 * 2 * s->isa->width : NULL;
                     t.from = k == 0 ? NULL : sum;
                     t.to = last ? NULL : sum;

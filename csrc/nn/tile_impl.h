@@ -8,7 +8,7 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
     vf acc[EK_TILE_ROWS][2];
     _Alignas(64) float before[EK_TILE_ROWS * 2 * VF]; /* sums of earlier runs */
     const float *a[EK_TILE_ROWS];
-    const float *b = t->b;
+    const float *b = t->b, *ahead = t->ahead != NULL ? t->ahead : b;
 #pragma GCC unroll 16
     for (size_t r = 0; r < rows; r++) {
         a[r] = t->a[r] + t->a_off;
@@ -29,6 +29,10 @@ ALWAYS void tile_of(const ek_tile *t, const size_t rows, const size_t nv) {
 #pragma GCC unroll 2
             for (size_t v = 0; v < nv; v++) w[v] = vf_load(b + v * VF);
             b += nv * VF;
+            if (nv > 1) { /* to the second cache */
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += t->ahead_step;
+            }
 #pragma GCC unroll 16
             for (size_t r = 0; r < rows; r++) {
                 const vf x = vf_bcast(a[r] + j);
