@@ -13,6 +13,11 @@
 enum { MAX_WORKERS = 255, MAX_SPARE_ARENAS = 16, SPARE_ARENA_BYTES = 256 << 20 };
 static const int64_t POLL_EVERY_NS = 20 * 1000 * 1000;
 
+/* A sleeping thread takes tens of microseconds to wake on a virtual machine, as long as a small
+ * job, so threads look for the next job, or for the end of this one, for so long before they
+ * sleep. */
+static const int64_t LOOK_NS = 100 * 1000;
+
 typedef struct {
     ek_body fn;
     void *ctx;
@@ -29,12 +34,12 @@ static struct {
     pthread_cond_t wake, done;
     size_t workers; /* threads started */
     pthread_t worker_id[MAX_WORKERS];
-    cpu_set_t worker_cpus; /* where they may run; see steer_workers */
-    uint64_t forks;        /* how many forks lie between this process and the first */
-    uint64_t ticket;       /* grows with every job */
+    cpu_set_t worker_cpus;   /* where they may run; see steer_workers */
+    uint64_t forks;          /* how many forks lie between this process and the first */
+    _Atomic uint64_t ticket; /* grows with every job */
     job *current;
-    size_t wanted;  /* workers that may still join the current job */
-    size_t running; /* workers inside it */
+    size_t wanted;          /* workers that may still join the current job */
+    _Atomic size_t running; /* workers inside it */
     ek_arena *spare[MAX_SPARE_ARENAS];
     size_t spares;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
@@ -151,6 +156,24 @@ static void work(job *j) {
     ek_arena_return(tmp);
 }
 
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Until there is another job than `seen`, or time is up. */
+static void look_for_job(uint64_t seen) {
+    const int64_t end = now_ns() + LOOK_NS;
+    while (atomic_load(&pool.ticket) == seen && now_ns() < end) relax();
+}
+
+/* Until no worker is inside the job, or time is up. */
+static void look_for_end(void) {
+    const int64_t end = now_ns() + LOOK_NS;
+    while (atomic_load(&pool.running) > 0 && now_ns() < end) relax();
+}
+
 static void *worker(void *arg) {
     (void)arg;
     uint64_t seen = 0;
@@ -166,6 +189,9 @@ static void *worker(void *arg) {
         work(j);
         pthread_mutex_lock(&pool.lock);
         if (--pool.running == 0) pthread_cond_signal(&pool.done);
+        pthread_mutex_unlock(&pool.lock);
+        look_for_job(seen);
+        pthread_mutex_lock(&pool.lock);
     }
     return NULL;
 }
@@ -242,6 +268,11 @@ static void run_shared(job *j, size_t helpers) {
 
     pthread_mutex_lock(&pool.lock);
     pool.wanted = 0; /* nobody joins any more */
+    if (pool.running > 0) {
+        pthread_mutex_unlock(&pool.lock);
+        look_for_end();
+        pthread_mutex_lock(&pool.lock);
+    }
     while (pool.running > 0) {
         struct timespec t;
         clock_gettime(CLOCK_REALTIME, &t);
