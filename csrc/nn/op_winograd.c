@@ -177,13 +177,17 @@ static size_t stretch(const wino_data *d) {
     return d->kind == SQUARE ? 64 : d->depth < 512 ? 16 : 32;
 }
 
+/* Units are chunks of tiles; where those are too few for the threads, times groups of panels, each
+ * of which transforms the input again. */
 typedef struct {
-    size_t total, chunk, chunks;
+    size_t total, chunk, chunks, panel_groups;
 } wino_grid;
 
 static wino_grid wino_chunks(const ek_nn_step *s, const ek_nn_call *c) {
     const wino_data *d = s->data;
-    wino_grid g = {.total = c->n * s->buf[1]->items * d->tiles_y * d->tiles_x, .chunk = d->chunk};
+    wino_grid g = {.total = c->n * s->buf[1]->items * d->tiles_y * d->tiles_x,
+                   .chunk = d->chunk,
+                   .panel_groups = 1};
     if (c->threads > 1) {
         const size_t share = ek_nn_ceil(g.total, 2 * c->threads);
         if (share < g.chunk) g.chunk = share;
@@ -191,11 +195,16 @@ static wino_grid wino_chunks(const ek_nn_step *s, const ek_nn_call *c) {
     if (g.chunk < s->isa->rows) g.chunk = s->isa->rows;
     g.chunks = ek_nn_ceil(g.total, g.chunk);
     g.chunk = ek_nn_ceil(g.total, g.chunks);
+    if (c->threads > 1 && g.chunks < 2 * c->threads) {
+        g.panel_groups = ek_nn_ceil(2 * c->threads, g.chunks);
+        if (g.panel_groups > d->panels) g.panel_groups = d->panels;
+    }
     return g;
 }
 
 static size_t wino_units(const ek_nn_step *s, const ek_nn_call *c) {
-    return wino_chunks(s, c).chunks + (size_t)ek_nn_has_border(s->buf[1]);
+    const wino_grid g = wino_chunks(s, c);
+    return g.chunks * g.panel_groups + (size_t)ek_nn_has_border(s->buf[1]);
 }
 
 /* Tiles t0..t1 row by row: `first` tile of the row, `n` of them, in picture `item` at tile row y,
@@ -362,16 +371,20 @@ static ek_status wino_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin
         run[b] =
             (ek_run){(int32_t)(b * g.chunk * EK_LANES), left < EK_LANES ? (int32_t)left : EK_LANES};
     }
+    size_t ready = SIZE_MAX; /* the chunk that is transformed */
     for (size_t u = begin; u < end; u++) {
-        if (u == g.chunks) {
+        if (u == g.chunks * g.panel_groups) {
             ek_nn_zero_border(s->buf[1], ek_nn_at(c, s->buf[1]), 0, c->n * s->buf[1]->items);
             break;
         }
-        const size_t t0 = u * g.chunk, t1 = g.total - t0 < g.chunk ? g.total : t0 + g.chunk;
+        const size_t chunk = u / g.panel_groups, part = u % g.panel_groups;
+        const size_t t0 = chunk * g.chunk, t1 = g.total - t0 < g.chunk ? g.total : t0 + g.chunk;
         if (t0 >= g.total) continue;
         const size_t len = t1 - t0, tiles = ek_nn_ceil(len, s->isa->rows);
-        gather(s, c, t0, t1, g.chunk, v);
-        for (size_t q = 0; q < d->panels; q++) {
+        if (chunk != ready) gather(s, c, t0, t1, g.chunk, v);
+        ready = chunk;
+        const size_t q1 = d->panels * (part + 1) / g.panel_groups;
+        for (size_t q = d->panels * part / g.panel_groups; q < q1; q++) {
             ek_tile t = {.bias = d->values, .columns = wide};
             for (size_t p = 0; p < points; p++)
                 for (size_t k = 0; k < stretches; k++) {
