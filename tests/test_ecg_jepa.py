@@ -282,6 +282,26 @@ def test_records_are_embedded_explained_and_scored(tmp_path):
     assert pq.read_table(tmp_path / "s.parquet")["MI"].to_pylist() == [pytest.approx(read["MI"])]
 
 
+@pytest.mark.parametrize("head", ["attentive", "register", "mean"])
+def test_attention_of_the_crops_is_laid_where_they_lie(head):
+    w = witness.weights(network="vit_xs", num_classes=5, head=head)
+    m = ek.load_model("ecg_jepa", weights=w, head=head, stride=1250)
+    e = m.explain(recording(), 500)
+    assert e.values.shape == (1, 200)
+    np.testing.assert_allclose(e.seconds, np.arange(201) * 0.05, atol=1e-9)
+    assert e.values.sum() + e.special == pytest.approx(1)
+    through = np.eye(51)
+    third = [layer[2].astype(np.float64).mean(0) for layer in e.layers.values()]
+    for weights in third[:8]:
+        through = (0.5 * weights + 0.5 * np.eye(51)) @ through
+    mean = np.full(51, 1 / 51)
+    read = {"attentive": third[-1].mean(0), "register": np.eye(51)[0], "mean": mean}[head]
+    np.testing.assert_allclose(e.values[0, 100:150], (read @ through)[1:] / 4, atol=1e-7)
+    halves = ek.load_model("ecg_jepa", weights=w, head=head).explain(recording(), 500)
+    assert halves.values.shape == (1, 200)
+    assert halves.values.sum() + halves.special == pytest.approx(1)
+
+
 # ------------------------------------------------------------------- predictor
 @pytest.mark.torch
 def test_hidden_patches_are_predicted_like_pytorch():
