@@ -209,6 +209,16 @@ def test_a_trace_of_any_length_is_prepared_as_in_the_repository(notebook, sample
     assert np.array_equal(m.preprocess(trace[None], 500), got)
 
 
+def test_the_contract_says_that_rate_and_length_are_free(model):
+    assert "any" in dict(model.contract._rows())["rate"]
+    assert ek.list_models()["echopulse"].input == "lead II over the clip, any length and rate, mV"
+    text = repr(model.contract)
+    assert "repeated_clip(copies=16" in text
+    assert "crop" not in text
+    back = type(model.contract).from_json(model.contract.to_json())
+    assert back == model.contract
+
+
 def test_lead_two_is_taken_by_name_and_lengths_may_differ(model):
     whole = ek.synth.ecg()
     parts = [whole.window(0.0, 1.0), whole.window(0.0, 1.3), whole.window(0.0, 1.0).pick(["II"])]

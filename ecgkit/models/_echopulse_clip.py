@@ -20,6 +20,11 @@ class ClipContract(Contract):
     array needs no ``fs``.
     """
 
+    @property
+    def summary(self) -> str:
+        """The input in a few words."""
+        return f"lead {self.leads[0]} over the clip, any length and rate, mV"
+
     def filtered(self, signals: Array) -> Array:
         """The signals as they are: the filter was applied when they were admitted."""
         return signals
