@@ -206,16 +206,6 @@ class ECGJEPA(Model):
         return {k: v for k, v in tensors.items() if not k.startswith(unused)}
 
     # -------------------------------------------------------------------- use
-    def tokens(self) -> Tokens:
-        """Patches of 50 ms behind the register; a linear head reads the register or the mean."""
-        edges = np.arange(0, self.variant["crop"] + 1, net.PATCH) / 500.0
-        read = "first" if self.variant["head"] == "register" else "mean"
-        return Tokens(edges, special=1, read=read)
-
-    def attention_windows(self, prepared: Array) -> tuple[Array, Sequence[float]]:
-        """The crops of one recording, and where they start."""
-        return prepared[0], [i * self.variant["stride"] / 500.0 for i in range(prepared.shape[1])]
-
     def program(self, tensors: Mapping[str, Array]):
         v = self.variant
         size = net.SIZES[v["network"]]
