@@ -279,12 +279,40 @@ def test_an_adapter_of_another_model_lists_its_tensors_or_is_left_out(place):
     assert len(report.tensors) == 9
 
 
-def test_a_pickle_is_refused_with_the_way_out(place):
-    (place / "adapter" / "adapter_model.safetensors").rename(
-        place / "adapter" / "adapter_model.bin"
-    )
-    with pytest.raises(ek.WeightsError, match="save_file"):
+@pytest.mark.torch
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "F16"])
+def test_a_pickled_adapter_is_read_as_data_and_gives_the_same_bytes(tmp_path, dtype):
+    import torch
+
+    tensors = base(tmp_path / "base")
+    lora = pairs(tensors, dtype=dtype)
+    folder = adapter(tmp_path / "adapter", lora)
+    want = merge_checkpoint(tmp_path / "base", folder, tmp_path / "want")
+    (folder / "adapter_model.safetensors").unlink()
+    kind = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}[dtype]
+    state = {k: torch.from_numpy(value(v)).to(kind) for k, v in lora.items()}
+    torch.save(state, folder / "adapter_model.bin")
+    got = merged(tmp_path)
+    assert len(got.tensors) == len(want.tensors)
+    same(read_folder(tmp_path / "out"), read_folder(tmp_path / "want"))
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_runs_none(place):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(place / "ran"),)
+
+    folder = place / "adapter"
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(ek.WeightsError, match=r"neither adapter_model\.safetensors nor"):
         merged(place)
+    (folder / "adapter_model.bin").write_bytes(pickle.dumps({"a": Evil()}, protocol=2))
+    with pytest.raises(ek.EcgkitError):
+        merged(place)
+    assert not (place / "ran").exists()
+    assert not (place / "out").exists()
 
 
 def test_quantised_weights_are_refused(tmp_path):
@@ -443,6 +471,35 @@ def test_killed_while_it_replaces_an_older_merge_one_of_the_two_is_whole(place):
         assert new.items() <= tree(place / "out").items()
 
 
+INTERRUPTED = """
+import os, signal, sys
+import ecgkit as ek
+share = float(sys.argv[4])
+def progress(done, total):
+    if done >= share * total:
+        os.kill(os.getpid(), signal.SIGINT)
+try:
+    ek.lora.merge_checkpoint(*sys.argv[1:4], progress=progress)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_ctrl_c_leaves_nothing_half_written_and_the_next_run_goes_on(place, share):
+    before = {name: tree(place / name) for name in ("base", "adapter")}
+    stopped = run(place, INTERRUPTED, share)
+    assert stopped.stdout.split() == ["interrupted"], stopped.stderr
+    assert not (place / "out").exists()
+    assert {name: tree(place / name) for name in before} == before
+    report = merged(place)
+    assert report.resumed == {0.05: 0, 0.5: 1, 0.9: 2}[share]
+    assert not (place / "out.parts").exists()
+    lora = read(place / "adapter" / "adapter_model.safetensors")
+    same(read_folder(place / "out"), expected(read_folder(place / "base"), lora))
+
+
 def test_finished_shards_are_kept_and_the_rest_is_made(place, monkeypatch):
     from ecgkit.lora import _checkpoint
 
@@ -503,6 +560,57 @@ def test_memory_does_not_grow_with_the_model(tmp_path):
         shutil.rmtree(place)
     assert peak["large"] < 1 << 20  # KiB
     assert peak["large"] - peak["small"] < 100_000
+
+
+SHARD = """
+import pathlib, sys
+import numpy as np
+from lora_data import write
+rng = np.random.default_rng(int(sys.argv[2]))
+names = sys.argv[3:]
+one = rng.integers(0x3C00, 0x3D00, (4096, 4096), dtype=np.uint16)
+sign = rng.integers(0, 2, (4096, 4096), dtype=np.uint16) << np.uint16(15)
+tensors = {n: np.roll(one | sign, k) for k, n in enumerate(names)}
+write(pathlib.Path(sys.argv[1]), tensors)
+"""
+
+
+@pytest.mark.slow
+def test_six_gigabytes_are_merged_in_less_than_one(tmp_path):
+    """Six shards of thirty bfloat16 weights, 32 MB each."""
+    if shutil.disk_usage(tmp_path).free < 14 << 30:
+        pytest.skip("needs 14 GB on the disk of the temporary folder")
+    (tmp_path / "base").mkdir()
+    where, rng, lora = {}, np.random.default_rng(0), {}
+    for s in range(6):
+        file = f"model-{s + 1:05d}-of-00006.safetensors"
+        names = [f"model.layers.{30 * s + k}.q_proj.weight" for k in range(30)]
+        made = subprocess.run(
+            [sys.executable, "-c", SHARD, str(tmp_path / "base" / file), str(s), *names],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        assert made.returncode == 0
+        where |= dict.fromkeys(names, file)
+        for name in names:
+            module = P + name.removesuffix(".weight")
+            lora[module + ".lora_A.weight"] = rng.standard_normal((4, 4096), np.float32)
+            lora[module + ".lora_B.weight"] = rng.standard_normal((4096, 4), np.float32) / 64
+    index = {"metadata": {}, "weight_map": where}
+    (tmp_path / "base" / "model.safetensors.index.json").write_text(json.dumps(index))
+    adapter(tmp_path / "adapter", lora)
+    size = sum(p.stat().st_size for p in (tmp_path / "base").glob("*.safetensors"))
+    assert size > 6_000_000_000
+    code = RUN + "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    done = run(tmp_path, code)
+    assert int(done.stdout) < 1 << 20, done.stdout  # KiB
+    from ecgkit.lora._safetensors import File
+
+    last = "model-00006-of-00006.safetensors"
+    name = "model.layers.179.q_proj.weight"
+    module = P + name.removesuffix(".weight")
+    with File(tmp_path / "base" / last) as old, File(tmp_path / "out" / last) as new:
+        a, b = lora[module + ".lora_A.weight"], lora[module + ".lora_B.weight"]
+        assert np.array_equal(new.read(name), merge(old.read(name), a, b, 2.0))
 
 
 # ------------------------------------------------------------------- command line

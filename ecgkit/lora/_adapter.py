@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import weights
 from .._config import _core
 from .._typing import Array
 from ..errors import WeightsError
@@ -55,13 +56,13 @@ class Adapter:
     Parameters
     ----------
     folder : path-like
-        Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        Holds ``adapter_config.json`` and ``adapter_model.safetensors``, or
+        ``adapter_model.bin``, which is read as data (:func:`ecgkit.weights.read`) and held whole.
 
     Raises
     ------
     WeightsError
-        The folder holds no such files, or a pickle (``adapter_model.bin``), or a pair is
-        incomplete.
+        The folder holds no such files, or a pair is incomplete.
     FormatError
         A file is malformed.
     """
@@ -69,10 +70,7 @@ class Adapter:
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
         self.config: Config = read_config(self.folder / "adapter_config.json")
-        path = self.folder / "adapter_model.safetensors"
-        if not path.exists():
-            raise WeightsError(_absent(self.folder))
-        self.file = File(path)
+        self.file = _open(self.folder)
         self.modules: dict[str, Module] = {}
         self.full: dict[str, str] = {}
         self.tokens: dict[str, str] = {}
@@ -140,11 +138,14 @@ class Adapter:
             raise WeightsError(f"{self.file.path}: not of a float dtype: {', '.join(odd[:10])}")
 
 
-def _absent(folder: Path) -> str:
-    if (folder / "adapter_model.bin").exists():
-        return (
-            f"{folder}: adapter_model.bin is a pickle, which can run code, and is not read here; "
-            "convert it once where you trust it: safetensors.torch.save_file(torch.load("
-            "'adapter_model.bin', weights_only=True), 'adapter_model.safetensors')"
+def _open(folder: Path) -> File:
+    path = folder / "adapter_model.safetensors"
+    if path.exists():
+        return File(path)
+    pickled = folder / "adapter_model.bin"
+    if not pickled.exists():
+        raise WeightsError(
+            f"{folder}: holds neither adapter_model.safetensors nor adapter_model.bin; pass the "
+            "folder of a PEFT adapter"
         )
-    return f"{folder}: holds no adapter_model.safetensors; pass the folder of a PEFT adapter"
+    return File.of(pickled, weights.read(pickled))

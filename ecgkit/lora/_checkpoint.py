@@ -59,8 +59,9 @@ def merge_checkpoint(
         A folder with ``model.safetensors`` or shards and their index, or one safetensors file.
         Never written to.
     adapter : path or sequence of paths
-        Folders with ``adapter_config.json`` and ``adapter_model.safetensors``. The changes of
-        several are added in float32 and rounded once.
+        Folders with ``adapter_config.json`` and ``adapter_model.safetensors`` (or ``.bin``, the
+        pickle of older PEFT, which is read as data: nothing in it is run). The changes of several
+        are added in float32 and rounded once.
     out : path
         Folder of the result: weight files named as the base's, its index, every other file of the
         base's folder (configuration, tokenizer), and ``merge_report.json``. It appears at the end,

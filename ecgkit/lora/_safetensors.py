@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Array
-from ..errors import FormatError
+from ..errors import FormatError, WeightsError
 
 MOST_HEADER = 100_000_000
 """Bytes of a header at most, as the format's own reader has it."""
@@ -68,6 +68,8 @@ class File:
     Parameters
     ----------
     path : path-like
+    handle : int, optional
+        Open file to read in place of ``path``; closed with this object.
 
     Raises
     ------
@@ -77,9 +79,9 @@ class File:
         The file cannot be opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], handle: int | None = None):
         self.path = Path(path)
-        self.handle = os.open(self.path, os.O_RDONLY)
+        self.handle = os.open(self.path, os.O_RDONLY) if handle is None else handle
         try:
             self.size = os.fstat(self.handle).st_size
             self.header, self.tensors, self.metadata = _header(self.handle, self.size, self.path)
@@ -87,6 +89,21 @@ class File:
         except BaseException:
             os.close(self.handle)
             raise
+
+    @classmethod
+    def of(cls, path: Path, tensors: Mapping[str, Array]) -> File:
+        """The tensors of a file in another format, laid out as this one in memory."""
+        kinds = {np.dtype(kind): name for name, kind in NUMPY.items()}
+        for name, x in tensors.items():
+            if x.dtype not in kinds:
+                raise WeightsError(f"{path}: {name} is of dtype {x.dtype}; wanted a float dtype")
+        header, placed = lay_out(((k, kinds[v.dtype], v.shape) for k, v in tensors.items()), {})
+        handle = os.memfd_create("ecgkit-adapter")
+        with os.fdopen(handle, "wb", closefd=False) as out:
+            out.write(len(header).to_bytes(8, "little") + header)
+            for t in placed:
+                out.write(np.ascontiguousarray(tensors[t.name]).tobytes())
+        return cls(path, handle)
 
     def close(self) -> None:
         """Close the file."""
