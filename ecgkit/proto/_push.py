@@ -155,12 +155,15 @@ class Run:
         self.record = np.full(len(v), -1, np.int64)
         self.window = np.zeros(len(v), np.int64)
         self.seen = 0
-        digest = hashlib.sha256(f"{metric} {eps!r} {v.shape}".encode())
-        digest.update(v.tobytes())
-        digest.update(b"" if member is None else member.tobytes())
-        self.what = np.frombuffer(digest.digest(), np.uint8)
+        self.what = np.empty(0, np.uint8) if path is None else self._digest()
         if path is not None and path.exists():
             self._load()
+
+    def _digest(self) -> Array:
+        digest = hashlib.sha256(f"{self.metric} {self.eps!r} {self.v.shape}".encode())
+        digest.update(self.v.tobytes())
+        digest.update(b"" if self.member is None else self.member.tobytes())
+        return np.frombuffer(digest.digest(), np.uint8)
 
     def _load(self) -> None:
         assert self.path is not None
@@ -229,7 +232,7 @@ def _exact(x: Array, v: Array, metric: str, eps: float) -> float:
     """Similarity of one piece to one prototype, in double."""
     wide = v.astype(np.float64)
     if metric == "cosine":
-        norm = np.sqrt(((x * x).sum() + eps) * ((wide * wide).sum() + eps))
-        return float((x * wide).sum() / norm) if norm > 0 else 0.0
+        norm = np.sqrt((np.vdot(x, x) + eps) * (np.vdot(wide, wide) + eps))
+        return float(np.vdot(x, wide) / norm) if norm > 0 else 0.0
     distance = float(np.sqrt(((x - wide) ** 2).sum()))
     return -distance if metric == "l2" else float(np.log((distance + 1) / (distance + 1e-4)))
