@@ -294,7 +294,7 @@ class MoRE(WithText):
         """Which pieces of one ECG and one X-ray carry a finding (Chefer et al., CVPR 2021).
 
         Relevance goes down both towers by the authors' rules, is multiplied with the gradient of
-        the logit at each attention matrix, and rolled out over the layers. Some seconds per tower.
+        the logit at each attention matrix, and rolled out over the layers. About ten seconds.
 
         Parameters
         ----------
