@@ -148,3 +148,12 @@ def test_same_numbers_for_any_thread_count(isa):
 def test_bad_arguments_are_named(x, fs, error, match):
     with pytest.raises(error, match=match):
         ek.signal.quality(x, fs=fs)
+
+
+def test_exchanged_arms_are_named_so_where_lead_I_resembles_II():
+    rec = ek.sample()
+    x = rec.signal.copy()
+    x[:5] = [-rec["I"], rec["III"], rec["II"], rec["aVL"], rec["aVR"]]
+    found = ek.Record(x, rec.fs, rec.leads).quality()
+    assert found.reversal > 1
+    assert found.reversal_kind == "RA-LA"

@@ -48,6 +48,10 @@ _UNDO = {
     "RA-LA-LL": np.array([[0.0, -1.0], [1.0, -1.0]]),
     "RA-LL-LA": np.array([[-1.0, 1.0], [-1.0, 0.0]]),
 }
+# All three turned round is rare, and looks like a pair where I resembles II: it is named only
+# where it correlates better than any pair by this much. Fold 8 of PTB-XL, exchanged in the data: a
+# pair is named rightly in 97 % instead of 81 %, a turn in 29 % instead of 81 %.
+_RARER = 0.1
 _CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
 _BEAT = np.arange(-30, 45) / 100.0
 _WEIGHT = np.where(_BEAT < -0.06, 3.0, 1.0)
@@ -81,8 +85,8 @@ def _reversal(array: Array, fs: float, leads: tuple[str, ...] | None) -> tuple[f
     expected = _FROM_CHEST @ chest
     straight = _correlation(limb, expected)
     kinds = {kind: _correlation(undo @ limb, expected) - straight for kind, undo in _UNDO.items()}
-    kind = max(kinds, key=lambda k: kinds[k])
-    return kinds[kind], kind
+    kind = max(kinds, key=lambda k: kinds[k] - (_RARER if k.count("-") == 2 else 0.0))
+    return max(kinds.values()), kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +107,8 @@ class Quality:
         with fewer than three beats.
     reversal_kind : str
         The electrodes that would sit in each other's place (``"RA-LA"``, ``"RA-LL"``,
-        ``"RA-LA-LL"``, ``"RA-LL-LA"``: turned round), empty where ``reversal`` is NaN.
+        ``"RA-LA-LL"``, ``"RA-LL-LA"``: turned round), empty where ``reversal`` is NaN. A guess, in
+        which the frequent exchange of a pair goes before the rare turn.
     """
 
     leads: tuple[str, ...]
