@@ -81,6 +81,11 @@ def peer(module: str, build: Callable[[Any], Callable[[], Any]]) -> Callable[[],
     return build(sys.modules[module.partition(".")[0]])
 
 
+def quick() -> bool:
+    """Whether ``--quick`` asks only if everything runs and agrees."""
+    return _quick
+
+
 def wanted(name: str) -> bool:
     """Whether ``--only`` lets the row of this name run: whether it holds one of its words."""
     return not _only or any(part in name for part in _only)

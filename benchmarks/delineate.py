@@ -1,8 +1,7 @@
-"""Waves: accuracy on LUDB and speed, beside NeuroKit2's methods.
+"""Waves: accuracy on LUDB beside NeuroKit2's methods.
 
-python benchmarks/delineate.py               speed
-python benchmarks/delineate.py --accuracy    docs/accuracy_delineation.md from LUDB, unpacked under
-                                             ECGKIT_CACHE (ten minutes, most of them NeuroKit2's)
+python benchmarks/delineate.py    docs/accuracy_delineation.md from LUDB, unpacked under
+ECGKIT_CACHE (ten minutes, most of them NeuroKit2's). Speed is a row of signal.py.
 
 Matching, the same for all: per lead and point, one to one within 150 ms, as many pairs as possible
 (ek.signal.match_beats). A point found and not matched counts as wrong where it lies between the
@@ -10,7 +9,6 @@ lead's first and last annotated points: the outer beats of LUDB are not annotate
 """
 
 import os
-import sys
 import warnings
 from pathlib import Path
 
@@ -32,7 +30,7 @@ NEUROKIT = [
 CSE = {"P onset": 10.2, "P offset": 12.7, "QRS onset": 6.5, "QRS offset": 11.6, "T offset": 30.6}
 INTRO = """# Waves on annotated recordings
 
-`python benchmarks/delineate.py --accuracy`. LUDB: 200 patients, 12 leads, each lead annotated by
+`python benchmarks/delineate.py`. LUDB: 200 patients, 12 leads, each lead annotated by
 cardiologists. Per lead and point, one-to-one matching within 150 ms; points beyond the lead's first
 and last annotation are not judged. Error: found minus annotated, mean ± standard deviation in ms
 over all matched points of all leads.
@@ -296,10 +294,11 @@ def speed():
     )
 
 
-if __name__ == "__main__":
-    if "--accuracy" in sys.argv:
-        import neurokit2
+def write():
+    import neurokit2
 
-        PAGE.write_text(page(accuracy(), neurokit2.__version__))
-    else:
-        main(speed)
+    PAGE.write_text(page(accuracy(), neurokit2.__version__))
+
+
+if __name__ == "__main__":
+    main(write)

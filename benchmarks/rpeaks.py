@@ -1,7 +1,7 @@
-"""R peaks: accuracy on MIT-BIH DS1 and LUDB, and speed, beside NeuroKit2.
+"""R peaks: accuracy on MIT-BIH DS1 and LUDB beside NeuroKit2.
 
 python benchmarks/rpeaks.py    recordings: MIT-BIH and LUDB, unpacked under ECGKIT_CACHE (default
-~/.cache/ecgkit); writes docs/accuracy_rpeaks.md
+~/.cache/ecgkit); writes docs/accuracy_rpeaks.md. Speed is a row of signal.py.
 
 Matching: one to one within 150 ms (ANSI/AAMI EC57); ventricular flutter is left out (207). LUDB's
 outer beats are not annotated: scored from the first annotated beat to the last, lead II's marks.
@@ -145,11 +145,6 @@ def speed():
     )
 
 
-def run():
-    speed()
-    page()
-
-
 def page():
     """docs/accuracy_rpeaks.md from the recordings."""
     if not (CACHE / "mitbih").is_dir() or not (CACHE / "ludb").is_dir():
@@ -170,4 +165,4 @@ def page():
 
 
 if __name__ == "__main__":
-    main(run)
+    main(page)

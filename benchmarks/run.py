@@ -31,9 +31,15 @@ processes, and the hypervisor, took meanwhile. Run them again with `make bench`.
 """
 
 
+PAGES = ("delineate", "quality", "rpeaks")
+"""They write pages on accuracy from recordings; their speed is in signal.py."""
+
+
 def names() -> list[str]:
     return sorted(
-        p.stem for p in HERE.glob("*.py") if p.stem != "run" and not p.stem.startswith("_")
+        p.stem
+        for p in HERE.glob("*.py")
+        if p.stem not in ("run", *PAGES) and not p.stem.startswith("_")
     )
 
 
