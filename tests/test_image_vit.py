@@ -115,3 +115,14 @@ def test_an_unknown_width_is_named():
     w = {"patch_embed.proj.weight": np.zeros((100, 3, 16, 16), np.float32)}
     with pytest.raises(WeightsError, match="vit of width 100"):
         ek.load_model("image_vit", weights=w)
+
+
+def test_pages_are_explained_by_attention_and_by_occlusion(model):
+    page = ek.plot.page_image(ek.synth.ecg())
+    seen = model.explain(page)
+    assert model.explanations == ("attention", "occlusion")
+    assert seen.values.shape == (14, 14)
+    np.testing.assert_allclose(seen.values.sum() + seen.special, 1, rtol=1e-5)
+    dropped = model.explain(page, method="occlusion", cells=(2, 3))
+    assert dropped.values.shape == (2, 3)
+    assert load(network="swin_tiny").explanations == ("occlusion",)

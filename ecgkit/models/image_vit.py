@@ -7,13 +7,16 @@ Checkpoints of transformers and of timm load as they are, with any number of cla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._typing import Array
 from ..errors import EcgkitError, WeightsError
 from . import _vision
 from ._image_contract import ImageContract
 from ._model import Model
+
+if TYPE_CHECKING:
+    from ..explain import Tokens
 
 CLASSES = ("normal", "myocardial infarction", "abnormal heartbeat", "history of MI")
 
@@ -116,6 +119,17 @@ class ImageVit(Model):
     def program(self, tensors: Mapping[str, Array]):
         network, layout, classes = (self.variant[k] for k in ("network", "layout", "num_classes"))
         return _vision.program(tensors, network, layout, classes)
+
+    def tokens(self) -> Tokens | None:
+        """The patches of ViT, read by its class token, and of BEiT, whose mean is read; Swin
+        attends in windows."""
+        kind = _vision.NETWORKS[self.variant["network"]].kind
+        if kind == "swin":
+            return None
+        from ..explain import Tokens
+
+        side = _vision.GRID[kind]
+        return Tokens(special=1, grid=(side, side), read="first" if kind == "vit" else "pieces")
 
     def classify(self, prepared: Array) -> tuple[Array, Array | None]:
         """Probabilities that exclude each other."""
