@@ -158,6 +158,8 @@ static size_t any_units(const ek_nn_step *s, const ek_nn_call *c) {
     return c->n * s->buf[1]->items * s->buf[1]->c + (size_t)ek_nn_has_border(s->buf[1]);
 }
 
+enum { ANY_PIECE = 128 }; /* outputs summed together */
+
 static ek_status any_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
                          ek_arena *tmp) {
     const ek_nn_buf *in = s->buf[0], *out = s->buf[1];
@@ -176,13 +178,18 @@ static ek_status any_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin,
         const float *w = d->values + out->c + oc * cin * taps;
         for (size_t y = 0; y < out->h; y++) {
             float *o = ek_nn_at(c, out) + u * out->plane + out->origin + y * out->pitch;
-            for (size_t i = 0; i < out->w; i++) o[i] = d->values[oc];
-            for (size_t k = 0; k < cin * taps; k++) {
-                const float *p = x + (first + k / taps) * in->plane +
-                                 (y * d->sh + k % taps / d->kw * d->dh) * in->pitch +
-                                 k % d->kw * d->dw;
-                const float wk = w[k];
-                for (size_t i = 0; i < out->w; i++) o[i] += wk * p[i * d->sw];
+            for (size_t i0 = 0; i0 < out->w; i0 += ANY_PIECE) {
+                const size_t n = out->w - i0 < ANY_PIECE ? out->w - i0 : ANY_PIECE;
+                double sum[ANY_PIECE]; /* long sums of few channels a group stay exact */
+                for (size_t i = 0; i < n; i++) sum[i] = (double)d->values[oc];
+                for (size_t k = 0; k < cin * taps; k++) {
+                    const float *p = x + (first + k / taps) * in->plane +
+                                     (y * d->sh + k % taps / d->kw * d->dh) * in->pitch +
+                                     k % d->kw * d->dw + i0 * d->sw;
+                    const double wk = (double)w[k];
+                    for (size_t i = 0; i < n; i++) sum[i] += wk * (double)p[i * d->sw];
+                }
+                for (size_t i = 0; i < n; i++) o[i0 + i] = (float)sum[i];
             }
             for (size_t i = 0; i < out->w; i++) {
                 const float v = o[i] < d->lo ? d->lo : o[i];
