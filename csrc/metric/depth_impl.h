@@ -25,5 +25,7 @@
         }                                                                                          \
         return broken;                                                                             \
     }
+#ifndef OWN_F32
 DEPTH(float, f32)
+#endif
 DEPTH(double, f64)
