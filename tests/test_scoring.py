@@ -442,19 +442,34 @@ def test_fold_10_of_ptbxl_survives_being_killed(ptbxl, tmp_path):
     assert table(out)["record"].to_pylist() == records
 
 
+def linked(records, folder, count):
+    """So many recordings, each under a name of its own, of these files."""
+    for i in range(count):
+        header = Path(records[i % len(records)]).with_suffix(".hea")
+        place = folder / f"{i // len(records):03d}"
+        place.mkdir(parents=True, exist_ok=True)
+        for file in (header, header.with_suffix(".dat")):
+            os.symlink(file, place / file.name)
+        yield str(place / header.name)
+
+
 @pytest.mark.slow
 @pytest.mark.data
 def test_memory_does_not_grow_with_the_number_of_recordings(ptbxl, tmp_path):
+    """1,000 and 20,000 recordings; the 19,000 more are 910 MB of signals."""
     job = JOB + "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    paths = list(linked(fold10(ptbxl), tmp_path / "in", 20_000))
     peak = {}
-    for count in (250, 2198):
+    for count in (1000, 20_000):
         names, out = tmp_path / f"{count}.txt", tmp_path / f"{count}.parquet"
-        names.write_text("\n".join(fold10(ptbxl)[:count]))
+        names.write_text("\n".join(paths[:count]))
         code = job.format(tests=str(TESTS), names=str(names), out=str(out), batch=16, part=100)
         done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
         peak[count] = int(done.stdout.split()[-1]) * 1024
-    # The 1,948 more recordings are 93 MB of signals; the names alone are kept.
-    assert peak[2198] - peak[250] < 20e6
+        assert pq.read_metadata(out).num_rows == count
+    print(f"resident: {peak}")
+    # A name, kept with its row's place, is some hundred bytes; a signal would be 48,000.
+    assert (peak[20_000] - peak[1000]) / 19_000 < 2000
 
 
 # ------------------------------------------------------------------- many machines
