@@ -28,7 +28,7 @@ from ._extras import need
 from .errors import EcgkitError, OutputError
 
 _KEY = b"ecgkit"
-_GROUP = 1 << 16  # rows
+_GROUP = 1 << 13  # rows: 25 MB of embeddings of 768 numbers
 
 
 def _parquet(module: str = "pyarrow"):
@@ -226,12 +226,13 @@ class Parts:
         with pq.ParquetWriter(path, self.schema) as writer:
             held = self.schema.empty_table()
             for part in self._files():
-                table = pq.read_table(part).cast(self.schema)
+                table = pq.read_table(part, use_threads=False, pre_buffer=False).cast(self.schema)
                 keep = pa.array([key in wanted for key in table[0].to_pylist()], pa.bool_())
                 held = pa.concat_tables([held, table.filter(keep)])
                 while len(held) >= _GROUP:
                     writer.write_table(held.slice(0, _GROUP).combine_chunks())
-                    held = held.slice(_GROUP)
+                    held = held.slice(_GROUP).combine_chunks()  # lets go of what is written
+                    pa.default_memory_pool().release_unused()
             writer.write_table(held.combine_chunks())
 
     def _unwritable(self, error: OSError) -> EcgkitError:

@@ -223,23 +223,29 @@ def _paths(records: Any) -> list[str]:
         found, wanted = [os.fspath(path) for path in records], "the list of recordings is empty"
     if not found:
         raise EcgkitError(f"nothing to score: {wanted}")
-    seen: dict[str, str] = {}
-    for path in found:
-        key = os.path.abspath(path)
-        key = key.removesuffix(".hea")
-        if key in seen:
+    seen: dict[int, int] = {}  # hashes and places: millions of whole names would be too many
+    for i, path in enumerate(found):
+        key = _recording(path)
+        at = seen.setdefault(hash(key), i)
+        if at != i and _recording(found[at]) == key:
             raise EcgkitError(
-                f"a recording is given twice: {seen[key]!r} and {path!r}; every recording gets "
-                "one row, "
-                "drop the duplicate"
+                f"a recording is given twice: {found[at]!r} and {path!r}; every recording gets "
+                "one row, drop the duplicate"
             )
-        seen[key] = path
     return found
+
+
+def _recording(path: str) -> str:
+    return os.path.abspath(path).removesuffix(".hea")
 
 
 def _text(text: str) -> str:
     """Valid Unicode: bytes of a file name that are none become ``\\udcxx`` escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 _key = _text  # a recording's name in the table
@@ -276,7 +282,9 @@ def _made_with(model: Any) -> dict[str, Any]:
 
 def _count_failed(out: Path) -> int:
     pq = need("pyarrow.parquet", "cli", "ek.score")
-    return pq.read_table(out, columns=["record"], filters=[("status", "=", "failed")]).num_rows
+    with pq.ParquetFile(out) as table:
+        batches = table.iter_batches(columns=["status"])
+        return sum(batch[0].to_pylist().count("failed") for batch in batches)
 
 
 # ------------------------------------------------------------------------- rows

@@ -453,23 +453,41 @@ def linked(records, folder, count):
         yield str(place / header.name)
 
 
+MEMORY = textwrap.dedent(
+    """
+    import resource, sys
+    sys.path.insert(0, {tests!r})
+    import ecgkit as ek
+    from toy_model import toy
+    resident = {{}}
+    def note(progress):
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        resident[progress.done] = pages * resource.getpagesize()
+    with open({names!r}) as file:
+        records = file.read().splitlines()
+    ek.score(toy(), records, {out!r}, batch=16, progress=note)
+    early = max(v for k, v in resident.items() if k <= 10_000)
+    late = max(v for k, v in resident.items() if k > 10_000)
+    print(early, late, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    """
+)
+
+
 @pytest.mark.slow
 @pytest.mark.data
 def test_memory_does_not_grow_with_the_number_of_recordings(ptbxl, tmp_path):
-    """1,000 and 20,000 recordings; the 19,000 more are 910 MB of signals."""
-    job = JOB + "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
-    paths = list(linked(fold10(ptbxl), tmp_path / "in", 20_000))
-    peak = {}
-    for count in (1000, 20_000):
-        names, out = tmp_path / f"{count}.txt", tmp_path / f"{count}.parquet"
-        names.write_text("\n".join(paths[:count]))
-        code = job.format(tests=str(TESTS), names=str(names), out=str(out), batch=16, part=100)
-        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
-        peak[count] = int(done.stdout.split()[-1]) * 1024
-        assert pq.read_metadata(out).num_rows == count
-    print(f"resident: {peak}")
-    # A name, kept with its row's place, is some hundred bytes; a signal would be 48,000.
-    assert (peak[20_000] - peak[1000]) / 19_000 < 2000
+    """20,000 recordings, 960 MB of signals: the second half holds no more than the first, and the
+    table at the end is put together a group of rows at a time."""
+    names, out = tmp_path / "names.txt", tmp_path / "o.parquet"
+    names.write_text("\n".join(linked(fold10(ptbxl), tmp_path / "in", 20_000)))
+    code = MEMORY.format(tests=str(TESTS), names=str(names), out=str(out))
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    early, late, peak = map(int, done.stdout.split())
+    assert pq.read_metadata(out).num_rows == 20_000
+    print(f"resident: {early}, {late}, at most {peak}")
+    assert late - early < 4e6
+    assert peak - early < 64e6
 
 
 # ------------------------------------------------------------------- many machines
