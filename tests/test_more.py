@@ -157,6 +157,22 @@ def test_the_xray_tower_answers_like_pytorch(model):
         ek.load_model("more", weights=WEIGHTS, xray=False, text_layers=0).forward_image(x)
 
 
+@pytest.mark.torch
+@pytest.mark.slow
+def test_the_xray_tower_of_the_published_size_answers_like_pytorch():
+    torch = pytest.importorskip("torch")
+    w = witness_more.weights(text_layers=0)
+    m = ek.load_model("more", weights=w)
+    x = np.random.default_rng(4).normal(size=(1, 3, 224, 224)).astype(np.float32)
+    found = []
+    for double in (True, False):
+        net = functional(lambda w, x, tap: witness_more.xray(w, x, "xray_text"), w, double)
+        with torch.inference_mode():
+            found.append(net(torch.from_numpy(x).double() if double else torch.from_numpy(x)))
+    want, theirs = (y.double().numpy() for y in found)
+    assert error(m.forward_image(x), want) <= 2 * error(theirs, want)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     tokenizers = pytest.importorskip("tokenizers")
