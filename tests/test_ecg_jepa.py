@@ -218,6 +218,7 @@ def test_a_fine_tuned_checkpoint_brings_its_constants_crops_and_head(tmp_path):
     torch.save(checkpoint, path)
     m = ek.load_model("ecg_jepa", weights=path)
     assert (m.variant["crop"], m.variant["stride"], m.variant["head"]) == (1000, 250, "mean")
+    assert m.title == "ecg_jepa(network=vit_xs, head=mean, num_classes=4, crop=1000)"
     params = m.contract.normalisation.params
     assert params["mean"] == tuple(map(float, mean))
     assert params["deviation"] == tuple(map(float, std))
@@ -272,6 +273,7 @@ def test_records_are_embedded_explained_and_scored(tmp_path):
     tokens = bare.forward(bare.preprocess(rec), taps=("tokens",))["tokens"]
     want = tokens[0, 0, 1:].mean(0, dtype=np.float64)
     np.testing.assert_allclose(bare.embed(rec), want, atol=3e-6)
+    assert bare.title == "ecg_jepa(network=vit_xs, head=none)"
     with pytest.raises(ek.EcgkitError, match=r"has no head: use embed\(x\)"):
         bare(rec)
     assert ek.explain.occlusion(m, rec, label="MI", seconds=5).values.shape == (12, 2)

@@ -79,6 +79,18 @@ class ECGJEPA(Model):
         named = _labels(self.variant["task"])
         self.labels = named or tuple(f"class {i}" for i in range(self.variant["num_classes"]))
 
+    @property
+    def title(self) -> str:
+        """``name(variant=...)``, without the constants and the choices left as they were."""
+        usual = self.complete({k: self.variant[k] for k in ("network", "head", "num_classes")})
+        shown = ("network", "head", "num_classes", "task", "crop", "dataset", "predictor", "extras")
+        said = [
+            f"{k}={self.variant[k]}"
+            for k in shown
+            if k in shown[:2] or self.variant[k] != usual[k] or (k == "num_classes" and usual[k])
+        ]
+        return f"{self.name}({', '.join(said)})"
+
     # ---------------------------------------------------------------- choices
     @classmethod
     def complete(cls, given: Mapping[str, Any]) -> dict[str, Any]:
