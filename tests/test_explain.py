@@ -345,6 +345,21 @@ def test_a_model_without_labels_is_occluded_by_its_embedding():
         m.explain(rec, label="AFIB", method="occlusion")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [row.name for row in ek.list_models()])
+def test_every_model_is_explained_by_each_of_its_methods(name):
+    bundled = ek.list_models()[name].weights == "bundled"
+    m = ek.load_model(name) if bundled else ek.load_model(name, weights="random")
+    rec = ek.synth.ecg()
+    assert m.explanations[-1] == "occlusion"
+    for method in m.explanations:
+        options = {"seconds": 5} if method == "occlusion" else {}
+        e = m.explain(rec, method=method, **options)
+        shown = e.contribution if method == "prototypes" else e.values
+        assert np.isfinite(shown).all()
+        assert type(e).__name__ in repr(e) or e.title in repr(e)
+
+
 # ------------------------------------------------------------------- pictures
 def boxes(figure):
     from matplotlib.collections import PolyCollection

@@ -108,7 +108,7 @@ def occlusion(
 
     A part is silenced after the contract's filters and normalisation, so that no filter smears the
     edges: set to 0, the mean of a z-scored lead; to the lead's own mean where the contract scales
-    to 0..1. All variants run as one batch. A model without labels is judged by its embedding.
+    to a range. All variants run as one batch. A model without labels is judged by its embedding.
 
     Parameters
     ----------
@@ -226,6 +226,6 @@ def _by_window(model: Any, filtered: Array, windows: Array, which: int) -> Array
 def _silence(contract: Any, filtered: Array) -> Array:
     """What each lead is when nothing is in it."""
     last = contract.normalisation
-    if last is not None and last.name == "minmax_all":
+    if last is not None and last.name in ("minmax", "minmax_all"):
         return filtered[0].mean(axis=1)
     return np.zeros(filtered.shape[1], np.float32)
