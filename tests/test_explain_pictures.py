@@ -87,3 +87,18 @@ def test_it_shows_itself():
         assert "row" in repr(e)
         assert e.title in e._repr_html_()
         assert e.to_frame().shape == e.values.shape
+
+
+def test_vit_looks_at_patches_of_the_page_and_swin_is_occluded():
+    m = ek.load_model("image_vit", weights="random", network="vit_tiny")
+    e = m.explain(ek.synth.ecg())
+    assert isinstance(e, ek.explain.PictureMap)
+    assert (e.values.shape, e.picture.shape) == ((14, 14), (224, 224, 3))
+    assert len(e.layers) == 12
+    row = np.eye(197)[0]
+    for w in list(e.layers.values())[::-1]:
+        row = row @ (w[0].mean(0) + np.eye(197)) / 2
+    np.testing.assert_allclose(e.values.ravel(), row[1:], atol=1e-7)
+    swin = ek.load_model("image_vit", weights="random", network="swin_tiny")
+    assert swin.explanations == ("occlusion",)
+    assert ek.load_model("image_vit", weights="random", network="beit_base").tokens().count == 197
