@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +78,7 @@ def pictures(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
         ),
         **explanations(rec),
         **figures_of_merit(rec),
+        **matches_and_merges(rec),
     }
 
 
@@ -121,6 +124,48 @@ def figures_of_merit(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object
             lambda: ek.plot.reliability_figure(y, p, label="simulated"),
         ),
     }
+
+
+def matches_and_merges(rec: ek.Record) -> dict[str, tuple[str, Callable[[], object]]]:
+    """A beat found again by similarity, and what a merge of random weights lost to rounding."""
+    beat, length = rec.beats().sample[1], round(0.7 * rec.fs)
+    x = np.asarray(rec.signal[None], np.float32)
+    start = beat - length // 2
+    score, at = ek.proto.similarity(
+        x[..., start + length :], x[..., start : start + length], pool="max", return_index=True
+    )
+    window = start + length + int(at[0, 0])
+    return {
+        "The stretch most similar to the second beat": (
+            'ek.plot.prototype_figure(rec, window, length=length, steps=len(rec["II"]), ...)',
+            lambda: ek.plot.prototype_figure(
+                rec, window, length=length, steps=x.shape[2], score=float(score[0, 0]),
+                label="beat 2",
+            ),
+        ),
+        "A LoRA merge into random float16 weights": ("report.plot()", lambda: merged().plot()),
+    }  # fmt: skip
+
+
+def merged() -> ek.lora.MergeReport:
+    """The report of a small merge."""
+    rng = np.random.default_rng(0)
+    weights, lora = {}, {}
+    for layer in range(4):
+        for kind in ("q_proj", "v_proj", "down_proj"):
+            name = f"layers.{layer}.{kind}"
+            weights[name + ".weight"] = rng.normal(0, 0.05, (64, 64)).astype(np.float16)
+            lora[name + ".lora_A.weight"] = rng.normal(0, 0.3, (4, 64)).astype(np.float32)
+            lora[name + ".lora_B.weight"] = rng.normal(0, 1e-5 * 8**layer, (64, 4)).astype("f4")
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        for part in ("base", "adapter"):
+            (place / part).mkdir()
+        ek.weights.save(place / "base" / "model.safetensors", weights)
+        ek.weights.save(place / "adapter" / "adapter_model.safetensors", lora)
+        (place / "adapter" / "adapter_config.json").write_text(json.dumps(config))
+        return ek.lora.merge_checkpoint(place / "base", place / "adapter", place / "out")
 
 
 def write_gallery(_app=None) -> None:
