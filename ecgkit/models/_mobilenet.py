@@ -58,7 +58,8 @@ def program(w: Mapping[str, Array], image: int):
 
     def conv_norm(x, conv: str, norm: str, **options):
         h = p.conv2d(x, w[f"{conv}.weight"], **options)
-        return p.batch_norm(h, *(w[f"{norm}.{part}"] for part in _NORM))
+        scale, shift, mean, var = (w[f"{norm}.{part}"] for part in _NORM)
+        return p.batch_norm(h, scale, shift, mean, var)
 
     h = p.input("x", (3, image, image))
     h = p.relu6(conv_norm(h, "features.0.0", "features.0.1", stride=2, padding=1))

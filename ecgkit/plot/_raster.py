@@ -266,9 +266,8 @@ def _letters(text: str, size: float) -> tuple[Array, tuple[int, int]]:
 
 
 def _blend(picture: Array, ink: Array, colour: Array) -> None:
-    rows, columns = np.nonzero(ink)
-    share = ink[rows, columns][:, None]
-    under = picture[rows, columns].astype(np.float32)
-    picture[rows, columns] = np.rint(under + (colour - under) * np.minimum(share, 1)).astype(
-        np.uint8
-    )
+    inked = np.flatnonzero(ink.ravel() > 0)
+    share = np.minimum(ink.ravel()[inked], 1)
+    pixels = picture.reshape(-1, 3)
+    under = pixels[inked].astype(np.float32)
+    pixels[inked] = np.rint(under + (colour - under) * share[:, None]).astype(np.uint8)
