@@ -136,7 +136,7 @@ def network(name: str, title: str, witness, case: dict):
         "model": name,
         "variant": case,
         "parameters": model.parameters,
-        "contract": contract(model),
+        "contract": model.contract.summary,
         "error": relative(first(model.forward(x)), want),
         "error_torch": theirs,
     }
@@ -154,11 +154,6 @@ def network(name: str, title: str, witness, case: dict):
         ):  # fmt: skip
             row["model"] = facts
     return model, facts
-
-
-def contract(model) -> str:
-    c = model.contract
-    return f"{len(c.leads)} leads, {c.duration:g} s, {c.fs:g} Hz"
 
 
 def scoring(title: str, model, facts: dict, paths: list[str], source: str) -> None:
