@@ -25,7 +25,7 @@ from forward import WRONG
 import ecgkit as ek
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
-SCORE_SECONDS, SLOW = 0.7, 0.2
+SCORE_SECONDS, SLOW = 0.4, 0.2
 FILES = 256
 FAILED: list[str] = []
 
