@@ -48,7 +48,7 @@ def dicom():
 # -------------------------------------------------------------------- general
 def test_help_names_every_verb():
     out, _ = run("--help")
-    for verb in ("demo", "info", "convert", "score", "evaluate", "report", "models"):
+    for verb in ("demo", "info", "convert", "score", "evaluate", "report", "models", "bench"):
         assert f"\n  {verb} " in out
     assert "not a medical device" in out
 
@@ -115,6 +115,21 @@ def test_a_reader_that_stops_reading_is_no_traceback():
 
 
 # ---------------------------------------------------------------------- verbs
+def test_bench_times_a_model_on_one_thread_and_on_all():
+    import ecgkit as ek
+
+    answer = as_json("bench", "ptbxl_reference", "--set", "network=fcn_wang", "--seconds", "0")
+    assert answer["isa"] in ek.simd.available()
+    assert {row["threads"] for row in answer["rows"]} == {1, ek.get_threads()}
+    for row in answer["rows"]:
+        assert "fcn_wang" in row["model"]
+        assert row["calls"] >= 5
+        assert 0 < row["quartiles_ms"][0] <= row["median_ms"] <= row["quartiles_ms"][1]
+    assert "middle half" in run("bench", "ptbxl_reference", "--seconds", "0")[0]
+    run("bench", "--set", "network=fcn_wang", code=2)
+    assert "nonsense" in run("bench", "nonsense", code=1)[1]
+
+
 def test_models_lists_what_the_library_lists():
     import ecgkit as ek
 

@@ -33,7 +33,7 @@ def main(args: Sequence[str] | None = None) -> int:
         need("rich", "cli", "the command line")
     except EcgkitError as error:
         return _say(str(error))
-    from . import _lora, _many, _record  # noqa: F401 (each adds its verbs)
+    from . import _bench, _lora, _many, _record  # noqa: F401 (each adds its verbs)
     from ._app import app
 
     try:
