@@ -210,7 +210,8 @@ static void after_fork_child(void) {
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.done, NULL);
-    pool.workers = pool.running = pool.wanted = 0;
+    pool.workers = pool.wanted = 0;
+    pool.running = 0;
     pool.current = NULL;
     pool.forks++;
 }
