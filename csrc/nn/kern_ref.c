@@ -170,11 +170,12 @@ static void recur(const ek_recur *p) {
         }
 }
 
-static void lstm_cell(const float *sums, size_t gate, float *cell, float *h, size_t n) {
+static void lstm_cell(const float *sums, float *cell, float *h, size_t n) {
     for (size_t j = 0; j < n; j++) {
-        const float *s = sums + j;
-        cell[j] = sigmoidf(s[gate]) * cell[j] + sigmoidf(s[0]) * tanhf(s[2 * gate]);
-        h[j] = sigmoidf(s[3 * gate]) * tanhf(cell[j]);
+        float s[4];
+        for (size_t g = 0; g < 4; g++) s[g] = sums[ek_lstm_at(n, g, j)];
+        cell[j] = sigmoidf(s[1]) * cell[j] + sigmoidf(s[0]) * tanhf(s[2]);
+        h[j] = sigmoidf(s[3]) * tanhf(cell[j]);
     }
 }
 

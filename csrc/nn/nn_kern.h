@@ -97,6 +97,13 @@ static inline size_t ek_recur_at(size_t hidden, size_t columns, size_t width, si
     return (begin * hidden + k * wide) * width + j - begin * width;
 }
 
+/* Where gate g of unit u lies among the sums of an LSTM: the four gates of a block of up to 16
+ * units side by side, so that a cell reads whole vectors where the product has stored them. */
+static inline size_t ek_lstm_at(size_t hidden, size_t g, size_t u) {
+    const size_t first = u / 16 * 16, units = hidden - first < 16 ? hidden - first : 16;
+    return 4 * first + g * units + u - first;
+}
+
 /* F(4, 3) and F(2, 5) evaluate at 0, +-A, +-B and infinity: of the pairs tried those whose rounding
  * errors come out smallest, and whose squares are exact. */
 #define EK_WINO_A 0.75
@@ -140,10 +147,11 @@ typedef struct {
     void (*wino_in)(const float *x, size_t pitch, size_t n, float *v, size_t point);
     void (*wino_out)(const ek_wino_out *o);
     void (*recur)(const ek_recur *p);
-    /* n units of a cell from the sums of its gates, `gate` floats apart: i f g o for the LSTM, r z
-     * n for the GRU, where xn is the input's part of n and the sum holds the state's. sums, cell
-     * and h (updated) have room for whole vectors, cell and h hold finite numbers there */
-    void (*lstm_cell)(const float *sums, size_t gate, float *cell, float *h, size_t n);
+    /* n units of a cell from the sums of its gates: i f g o for the LSTM, as ek_lstm_at has them;
+     * r z n for the GRU, `gate` floats apart, where xn is the input's part of n and the sum holds
+     * the state's. sums, cell and h (updated) have room for whole vectors, cell and h hold finite
+     * numbers there */
+    void (*lstm_cell)(const float *sums, float *cell, float *h, size_t n);
     void (*gru_cell)(const float *sums, size_t gate, const float *xn, float *h, size_t n);
     void (*act)(ek_act kind, float param, float *x, size_t n);         /* in place */
     void (*add)(const float *x, const float *y, float *out, size_t n); /* out may be x or y */

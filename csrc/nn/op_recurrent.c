@@ -4,7 +4,8 @@
  *               gates (4: LSTM, i f g o; 3: GRU, r z n)
  *               arrays weight_hh (gates*hidden, hidden) per direction; GRU: then the state's bias
  *               of gate n (hidden) per direction
- *               sums (items, time, directions, gates, hidden); out (items, time,
+ *               sums (items, time, directions, gates, hidden), an LSTM's gates as ek_lstm_at has
+ *               them; out (items, time,
  *               directions*hidden); h0 c0 hn cn (items, directions, hidden), c0 cn of LSTMs alone
  * A unit is one direction of up to four sequences: two cores take a direction each. */
 #include "nn_step.h"
@@ -52,7 +53,9 @@ static ek_status recurrent_init(ek_nn_step *s, const ek_nn_args *a) {
         float *w = l->weight + d * hidden * pitch;
         for (size_t j = 0; j < gates * hidden; j++)
             for (size_t k = 0; k < hidden; k++)
-                w[ek_recur_at(hidden, gates * hidden, width, k, j)] = a->arrays[d][j * hidden + k];
+                w[ek_recur_at(hidden, gates * hidden, width, k,
+                              gru ? j : ek_lstm_at(hidden, j / hidden, j % hidden))] =
+                    a->arrays[d][j * hidden + k];
         if (gru) memcpy(l->weight + weights + d * hidden, a->arrays[dirs + d], hidden * 4);
     }
     return EK_OK;
@@ -96,7 +99,7 @@ static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, const group *g) 
         s->isa->recur(&p);
         for (size_t r = 0; r < g->rows; r++) {
             if (l->gates == LSTM)
-                s->isa->lstm_cell(g->sums[r], hidden, g->cell[r], g->h[r], hidden);
+                s->isa->lstm_cell(g->sums[r], g->cell[r], g->h[r], hidden);
             else
                 s->isa->gru_cell(g->sums[r], hidden,
                                  ek_nn_at(c, s->buf[0]) + place[r] * all_sums + 2 * hidden, g->h[r],

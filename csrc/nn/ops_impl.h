@@ -159,9 +159,10 @@ static void recur(const ek_recur *p) {
 
 /* Whole vectors, the lanes beyond n included: a masked store could not be forwarded to the loads of
  * the next product. */
-static void lstm_cell(const float *sums, size_t gate, float *cell, float *h, size_t n) {
+static void lstm_cell(const float *sums, float *cell, float *h, size_t n) {
     for (size_t j = 0; j < n; j += VF) {
-        const float *s = sums + j;
+        const size_t first = j / 16 * 16, gate = n - first < 16 ? n - first : 16;
+        const float *s = sums + 4 * first + j % 16;
         const vf i = vf_sigmoid(vf_load(s)), f = vf_sigmoid(vf_load(s + gate));
         const vf g = vf_tanh(vf_load(s + 2 * gate)), o = vf_sigmoid(vf_load(s + 3 * gate));
         const vf c = vf_fma(i, g, vf_mul(f, vf_load(cell + j)));

@@ -94,6 +94,13 @@ class Recurrent(Builder):
 OPS["last_h"] = OPS["last_c"] = Op(side=True)
 
 
+def _side_by_side(hidden: int) -> np.ndarray:
+    """Rows of an LSTM's weights as the engine wants their sums: the four gates of 16 units after
+    each other (``ek_lstm_at`` in csrc/nn/nn_kern.h)."""
+    units = [np.arange(u, min(u + 16, hidden)) for u in range(0, hidden, 16)]
+    return np.concatenate([g * hidden + block for block in units for g in range(4)])
+
+
 def _recurrent(plan: Planner, step: Step, cell: str) -> None:
     """The input's part of all time steps as one product, then the recurrence."""
     n = step.node
@@ -104,6 +111,9 @@ def _recurrent(plan: Planner, step: Step, cell: str) -> None:
         np.concatenate([n.weights[f"{key}_{d}"] for d in range(directions)])
         for key in ("weight_ih", "bias")
     )
+    if cell == "lstm":
+        order = np.concatenate([d * 4 * hidden + _side_by_side(hidden) for d in range(directions)])
+        weight, bias = weight[order], bias[order]
     source, *rest = plan.sources(step)
     sums = plan.scratch(items * time * len(bias))
     plan.emit(
