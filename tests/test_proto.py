@@ -159,6 +159,20 @@ def test_same_bits_for_any_thread_count_and_into_out(n, pool):
     assert np.array_equal(similarity(x[::-1], v, pool=pool)[::-1], want)
 
 
+def test_products_stay_on_one_thread_each_whatever_the_process_was_told():
+    """Two threads that multiply on two threads each wait for one another."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    rng = np.random.default_rng(5)
+    x, v = rng.normal(size=(20, 16, 40)), rng.normal(size=(9, 16, 7))
+    want = similarity(x, v, pool="max", threads=2)
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        assert np.array_equal(similarity(x, v, pool="max", threads=2), want)
+        ours = [
+            i["num_threads"] for i in threadpoolctl.threadpool_info() if "ecgkit" in i["filepath"]
+        ]
+        assert all(n == 1 for n in ours)
+
+
 def test_changed_prototypes_are_seen():
     x, v = case(20, w=11)
     first = similarity(x, v)

@@ -217,6 +217,7 @@ ek_status ek_proto_similarity(const ek_proto_bank *bank, const float *x, size_t 
     ek_arena *own = ek_arena_borrow();
     if (own == NULL) return EK_ENOMEM;
     const size_t mark = ek_arena_mark(own);
+    ek_linalg_single();
     const ek_status st = run(&f, n, own);
     ek_arena_reset(own, mark);
     ek_arena_return(own);
