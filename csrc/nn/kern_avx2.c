@@ -47,4 +47,5 @@ const ek_nn_isa ek_nn_isa_avx2 = {
     .pair_max = pair_max,
     .attn_row = attn_row,
     .attn_turn = attn_turn,
+    .recur_rows = 4,
 };

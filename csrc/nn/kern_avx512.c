@@ -6,8 +6,12 @@
 #include "math_impl.h"
 #define EK_STRIP 8
 #define EK_RECUR_VECTORS                                                                           \
-    { 8, 8, 8, 4 }
-#define EK_RECUR_CASES EK_RECUR_TO_8(1) EK_RECUR_TO_8(2) EK_RECUR_TO_8(3) EK_RECUR_TO_4(4)
+    { 8, 8, 8, 4, 4, 4, 4, 3 }
+#define EK_RECUR_CASES                                                                             \
+    EK_RECUR_TO_8(1)                                                                               \
+    EK_RECUR_TO_8(2)                                                                               \
+    EK_RECUR_TO_8(3) EK_RECUR_TO_4(4) EK_RECUR_TO_4(5) EK_RECUR_TO_4(6) EK_RECUR_TO_4(7)           \
+        EK_RECUR_TO_3(8)
 #include "ops_impl.h"
 #include "winograd_impl.h"
 #include "attention_impl.h"
@@ -52,4 +56,5 @@ const ek_nn_isa ek_nn_isa_avx512 = {
     .pair_max = pair_max,
     .attn_row = attn_row,
     .attn_turn = attn_turn,
+    .recur_rows = 8,
 };

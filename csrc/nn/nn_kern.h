@@ -6,7 +6,7 @@
 #define EK_NN_KERN_H
 #include "ek_core.h"
 
-enum { EK_LANES = 16, EK_TILE_ROWS = 10, EK_RECUR_ROWS = 4, EK_RECUR_PANEL = 8 };
+enum { EK_LANES = 16, EK_TILE_ROWS = 10, EK_RECUR_ROWS = 8, EK_RECUR_PANEL = 8 };
 
 typedef enum {
     EK_ACT_NONE,
@@ -74,7 +74,7 @@ typedef struct {
     size_t lanes; /* channels to write */
 } ek_window;
 
-/* One time step's recurrent product of up to EK_RECUR_ROWS sequences:
+/* One time step's recurrent product of up to the ISA's recur_rows sequences:
  * to[r][j] = from[r][j] + sum_k h[r][k] * w[k][j], k in order. `to` has room for whole vectors. The
  * weights lie in panels of up to EK_RECUR_PANEL vectors, as equal as can be, (hidden, vectors)
  * each: one stream from memory to the multipliers. */
@@ -169,6 +169,7 @@ typedef struct {
     void (*wino_line_out)(size_t outputs, const ek_wino_out *o);
     /* n groups of 16: the larger of groups 2i and 2i + 1 of x, NaN before all */
     void (*pair_max)(const float *x, float *out, size_t n);
+    size_t recur_rows; /* sequences that share the stream of a recurrence's weights */
 } ek_nn_isa;
 
 extern const ek_nn_isa ek_nn_isa_ref, ek_nn_isa_avx2, ek_nn_isa_avx512;

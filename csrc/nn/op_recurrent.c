@@ -7,7 +7,7 @@
  *               sums (items, time, directions, gates, hidden), an LSTM's gates as ek_lstm_at has
  *               them; out (items, time,
  *               directions*hidden); h0 c0 hn cn (items, directions, hidden), c0 cn of LSTMs alone
- * A unit is one direction of up to four sequences: two cores take a direction each. */
+ * A unit is one direction of a few sequences: two cores take a direction each, or half of them. */
 #include "nn_step.h"
 #include <string.h>
 
@@ -61,12 +61,21 @@ static ek_status recurrent_init(ek_nn_step *s, const ek_nn_args *a) {
     return EK_OK;
 }
 
-static size_t recurrent_units(const ek_nn_step *s, const ek_nn_call *c) {
+/* Sequences of a unit: as many as share the stream of weights, in units of equal size, one for
+ * each thread at least. */
+static size_t unit_rows(const ek_nn_step *s, const ek_nn_call *c) {
     const recurrent_data *l = s->data;
-    return l->directions * ek_nn_ceil(c->n * l->items, EK_RECUR_ROWS);
+    const size_t all = c->n * l->items, least = ek_nn_ceil(c->threads, l->directions);
+    const size_t units = ek_nn_ceil(all, s->isa->recur_rows);
+    return ek_nn_ceil(all, units > least ? units : least);
 }
 
-/* Up to EK_RECUR_ROWS sequences of one direction, from the first time step to the last. */
+static size_t recurrent_units(const ek_nn_step *s, const ek_nn_call *c) {
+    const recurrent_data *l = s->data;
+    return l->directions * ek_nn_ceil(c->n * l->items, unit_rows(s, c));
+}
+
+/* A unit's sequences of one direction, from the first time step to the last. */
 typedef struct {
     size_t dir, first, rows;
     float *sums[EK_RECUR_ROWS], *cell[EK_RECUR_ROWS], *h[EK_RECUR_ROWS];
@@ -117,16 +126,16 @@ static ek_status walk(const ek_nn_step *s, const ek_nn_call *c, const group *g) 
 static ek_status recurrent_run(const ek_nn_step *s, const ek_nn_call *c, size_t begin, size_t end,
                                ek_arena *tmp) {
     const recurrent_data *l = s->data;
-    const size_t bytes = l->hidden * sizeof(float), all = c->n * l->items;
+    const size_t bytes = l->hidden * sizeof(float), all = c->n * l->items, most = unit_rows(s, c);
     const size_t wide = ek_nn_ceil(l->hidden, s->isa->width) * s->isa->width;
     /* the last gate of the sums is read in whole vectors too */
-    const size_t room = l->pitch + s->isa->width, scratch = EK_RECUR_ROWS * (room + 2 * wide);
+    const size_t room = l->pitch + s->isa->width, scratch = most * (room + 2 * wide);
     float *memory = ek_arena_f32(tmp, scratch);
     if (memory == NULL) return EK_ENOMEM;
     ek_status st = EK_OK;
     for (size_t u = begin; u < end && st == EK_OK; u++) {
-        group g = {.dir = u % l->directions, .first = u / l->directions * EK_RECUR_ROWS};
-        g.rows = all - g.first < EK_RECUR_ROWS ? all - g.first : EK_RECUR_ROWS;
+        group g = {.dir = u % l->directions, .first = u / l->directions * most};
+        g.rows = all - g.first < most ? all - g.first : most;
         memset(memory, 0, scratch * sizeof(float));
         for (size_t r = 0; r < g.rows; r++) {
             const size_t state = ((g.first + r) * l->directions + g.dir) * l->hidden;

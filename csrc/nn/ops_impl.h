@@ -100,23 +100,23 @@ ALWAYS void recur_of(const ek_recur *p, const float *w, ptrdiff_t pitch, size_t 
         w += at_h * pitch;
         pitch = -pitch;
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (size_t v = 0; v < nv; v++) acc[r][v] = vf_set1(0.0f);
     }
     for (size_t k = 0; k < p->hidden; k++, w += pitch, at_h += step) {
         vf x[EK_RECUR_ROWS];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) x[r] = vf_bcast(p->h[r] + at_h);
 #pragma GCC unroll 8
         for (size_t v = 0; v < nv; v++) {
             const vf wv = vf_load(w + v * VF);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (size_t r = 0; r < rows; r++) acc[r][v] = vf_fma(x[r], wv, acc[r][v]);
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
 #pragma GCC unroll 8
         for (size_t v = 0; v < nv; v++) {
@@ -128,15 +128,16 @@ ALWAYS void recur_of(const ek_recur *p, const float *w, ptrdiff_t pitch, size_t 
     }
 }
 
-/* Vectors of sums that stay in registers beside the weights, for 1 to 4 rows. */
-static const unsigned char RECUR_VECTORS[EK_RECUR_ROWS] = EK_RECUR_VECTORS;
+/* Vectors of sums that stay in registers beside the weights, for 1 row and more. */
+static const unsigned char RECUR_VECTORS[] = EK_RECUR_VECTORS;
 
 #define EK_RECUR_CASE(R, V)                                                                        \
     case 16 * R + V:                                                                               \
         recur_of(p, w, pitch, first, R, V);                                                        \
         break;
 #define EK_RECUR_TO_2(R) EK_RECUR_CASE(R, 1) EK_RECUR_CASE(R, 2)
-#define EK_RECUR_TO_4(R) EK_RECUR_TO_2(R) EK_RECUR_CASE(R, 3) EK_RECUR_CASE(R, 4)
+#define EK_RECUR_TO_3(R) EK_RECUR_TO_2(R) EK_RECUR_CASE(R, 3)
+#define EK_RECUR_TO_4(R) EK_RECUR_TO_3(R) EK_RECUR_CASE(R, 4)
 #define EK_RECUR_TO_8(R)                                                                           \
     EK_RECUR_TO_4(R)                                                                               \
     EK_RECUR_CASE(R, 5) EK_RECUR_CASE(R, 6) EK_RECUR_CASE(R, 7) EK_RECUR_CASE(R, 8)

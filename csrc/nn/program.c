@@ -367,6 +367,7 @@ ek_status ek_nn_run(const ek_nn *p, size_t n, float *const *arrays, double *time
     const size_t even =
         ek_nn_ceil(n ? n : 1, threads); /* a small batch is spread over the threads */
     run_job j = {p, arrays, n, 0, even < p->block ? even : p->block, times};
+    j.block = ek_nn_ceil(n ? n : 1, ek_nn_ceil(n ? n : 1, j.block)); /* blocks of one size */
     const size_t blocks = ek_nn_ceil(n, j.block);
     if (times) {
         ek_arena *tmp = ek_arena_borrow();

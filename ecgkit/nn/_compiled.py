@@ -451,6 +451,6 @@ def _block(plan) -> int:
     found = {s[0] for s in plan.steps if s[0] in ("recurrent", "linear") and few_rows(*s)}
     room = max(1, plan.arena)
     block = min(8, (1 << 20) // room) if found else 1
-    if "recurrent" in found:  # four sequences share every weight read: worth more memory
-        block = max(block, min(4, (1 << 25) // room))
+    if "recurrent" in found:  # eight sequences share every weight read: worth more memory
+        block = max(block, min(8, (1 << 25) // room))
     return max(1, block)
