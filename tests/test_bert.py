@@ -93,7 +93,8 @@ def test_every_layer_answers_like_transformers():
     taps = tower(given, taps=["layer0", "layer1", "layer2", "pooled"])
     for i in range(3):
         assert error(taps[f"layer{i}"], exact[i + 1]) <= 2 * error(his[i + 1], exact[i + 1])
-    assert np.array_equal(taps["pooled"], tower(given))
+    # without the taps the last layer asks for its first token alone
+    np.testing.assert_allclose(taps["pooled"], tower(given), rtol=0, atol=1e-6)
 
 
 @pytest.mark.torch

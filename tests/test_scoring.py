@@ -469,7 +469,9 @@ MEMORY = textwrap.dedent(
     ek.score(toy(), records, {out!r}, batch=16, progress=note)
     early = max(v for k, v in resident.items() if k <= 10_000)
     late = max(v for k, v in resident.items() if k > 10_000)
-    print(early, late, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    with open("/proc/self/status") as file:  # ru_maxrss would be that of the process before exec
+        peak = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    print(early, late, peak)
     """
 )
 
