@@ -10,8 +10,8 @@
 #define EK_RECUR_CASES                                                                             \
     EK_RECUR_TO_8(1)                                                                               \
     EK_RECUR_TO_8(2)                                                                               \
-    EK_RECUR_TO_8(3) EK_RECUR_TO_4(4) EK_RECUR_TO_4(5) EK_RECUR_TO_4(6) EK_RECUR_TO_4(7)           \
-        EK_RECUR_TO_3(8)
+    EK_RECUR_TO_8(3)                                                                               \
+    EK_RECUR_TO_4(4) EK_RECUR_TO_4(5) EK_RECUR_TO_4(6) EK_RECUR_TO_4(7) EK_RECUR_TO_3(8)
 #include "ops_impl.h"
 #include "winograd_impl.h"
 #include "attention_impl.h"
