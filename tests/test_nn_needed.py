@@ -122,3 +122,12 @@ def test_causal_and_biased_attention_is_computed_whole():
         p.output(p.select(p.attention(t, t, t, heads=2, **options), 3))
         want = ek.nn.attention(x, x, x, heads=2, **options)[:, 3]
         np.testing.assert_allclose(p.compile()(x), want, atol=1e-6)
+
+
+def test_a_softmax_along_the_picked_axis_sums_over_all_of_it():
+    x = np.random.default_rng(5).normal(size=(2, 9, 4)).astype(np.float32)
+    for axis in (0, 1):
+        p = ek.nn.Program("softmax")
+        p.output(p.select(p.softmax(p.input("x", (9, 4)), axis), 3))
+        want = np.exp(x) / np.exp(x).sum(axis + 1, keepdims=True)
+        np.testing.assert_allclose(p.compile()(x), want[:, 3], atol=1e-6)

@@ -5,8 +5,8 @@
  *               arrays weight_hh (gates*hidden, hidden) per direction; GRU: then the state's bias
  *               of gate n (hidden) per direction
  *               sums (items, time, directions, gates, hidden), an LSTM's gates as ek_lstm_at has
- *               them; out (items, time,
- *               directions*hidden); h0 c0 hn cn (items, directions, hidden), c0 cn of LSTMs alone
+ *               them; out (items, time, directions*hidden); h0 c0 hn cn (items, directions,
+ *               hidden), c0 cn of LSTMs alone
  * A unit is one direction of a few sequences: two cores take a direction each, or half of them. */
 #include "nn_step.h"
 #include <string.h>

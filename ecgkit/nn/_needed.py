@@ -9,12 +9,7 @@ from ._graph import Node
 from ._views import View, whole
 
 Part = tuple[int, int, int]  # axis, first, end
-_EACH = {
-    "act",
-    "unary",
-    "binary",
-    "identity",
-}  # every element of the result from the same one of the inputs
+_EACH = {"act", "unary", "binary", "identity"}  # element by element
 _ROWS = {"linear", "layer_norm", "softmax"}  # every row of the last axis from the same row
 
 

@@ -22,7 +22,7 @@ class Softmax(Shape):
             order = [*(i for i in range(nd) if i != axis % nd), axis % nd]
             back = tuple(int(i) for i in np.argsort(order))
             return self.transpose(
-                self._softmax(kind, self.transpose(x, order), -1, None), back, name=name
+                self._softmax(kind, self.transpose(x, order), -1, f"{name}_last"), back, name=name
             )
         return self._add("softmax", (x,), node.shape, name, attrs={"log": kind != "softmax"})
 
