@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,8 +39,33 @@ def is_single(x: Any) -> bool:
     return isinstance(x, Record) or (not holds_records(x) and np.ndim(x) == 2)
 
 
+class AsJson:
+    """A contract as JSON text, from its ``to_dict`` and ``from_dict``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The contract as JSON text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`."""
+        try:
+            return cls.from_dict(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ContractError(f"a contract must be JSON text ({error})") from None
+
+
 @dataclass(frozen=True)
-class Contract:
+class Contract(AsJson):
     """What a model demands of its input, applied and enforced by :meth:`prepare`.
 
     Attributes
@@ -124,7 +149,7 @@ class Contract:
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Contract:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """A contract from :meth:`to_dict`'s mapping.
 
         Raises
@@ -144,18 +169,6 @@ class Contract:
             raise ContractError(
                 f"not a preprocessing contract ({type(error).__name__}: {error})"
             ) from None
-
-    def to_json(self) -> str:
-        """The contract as JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Contract:
-        """Inverse of :meth:`to_json`."""
-        try:
-            return cls.from_dict(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ContractError(f"a contract must be JSON text ({error})") from None
 
     # ---------------------------------------------------------------- applied
     def prepare(

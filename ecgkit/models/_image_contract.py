@@ -8,12 +8,11 @@ over all pixels that one target pixel covers, so a page of two thousand pixels k
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from .._extras import need
 from .._typing import Array
 from ..errors import ContractError, FormatError, LayoutError
 from ..record import Record
-from ._contract import Notes
+from ._contract import AsJson, Notes
 from ._steps import Step
 
 RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
@@ -35,7 +34,7 @@ _PAGE: dict[str, Any] = {"layout": "3x4"}
 
 
 @dataclass(frozen=True)
-class ImageContract:
+class ImageContract(AsJson):
     """What a model of pictures demands of its input, applied and enforced by :meth:`prepare`.
 
     Attributes
@@ -119,7 +118,7 @@ class ImageContract:
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ImageContract:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """A contract from :meth:`to_dict`'s mapping."""
         try:
             given = dict(data)
@@ -129,18 +128,6 @@ class ImageContract:
             raise ContractError(
                 f"not a preprocessing contract ({type(error).__name__}: {error})"
             ) from None
-
-    def to_json(self) -> str:
-        """The contract as JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> ImageContract:
-        """Inverse of :meth:`to_json`."""
-        try:
-            return cls.from_dict(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ContractError(f"a contract must be JSON text ({error})") from None
 
     # ---------------------------------------------------------------- applied
     def prepare(
